@@ -1,0 +1,76 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { BuildError } from '../errors.js';
+
+const LAYOUT_VERSION = 1;
+
+/** The directories below the state root (ARCHITECTURE.md, "State on disk"). All paths are absolute. */
+export interface StateRoot {
+  readonly path: string;
+  /** OCI image layout: the image store and all blobs. */
+  readonly content: string;
+  /** Cache records, `<aa>/<key>`. */
+  readonly records: string;
+  /** Stat indexes of local contexts. */
+  readonly stat: string;
+  /** Layers: `<diffID hex>/fs` (overlay upper form) and `<diffID hex>/index` (listing). */
+  readonly snapshots: string;
+  /** Logs of steps. */
+  readonly logs: string;
+  /** flock files. */
+  readonly locks: string;
+  /** Scratch space of running processes: `<pid>-<start time>/…`; swept by the next process that needs one. */
+  readonly work: string;
+}
+
+/** `--root`, else `$TSBUILD_ROOT`, else the place for the user. `realUid` is the uid outside of a user namespace. */
+export function stateRootPath(option: string | undefined, env: NodeJS.ProcessEnv, realUid: number): string {
+  if (option) return resolve(option);
+  if (env['TSBUILD_ROOT']) return resolve(env['TSBUILD_ROOT']);
+  if (realUid === 0) return '/var/lib/tsbuild';
+  return join(env['XDG_DATA_HOME'] || join(env['HOME'] || homedir(), '.local/share'), 'tsbuild');
+}
+
+/** Opens or makes the state root. @throws STORE_VERSION for a newer layout, STORE_FAILED when it cannot be made */
+export function openStateRoot(path: string): StateRoot {
+  const versionFile = join(path, 'version');
+  const state: StateRoot = {
+    path,
+    content: join(path, 'content'),
+    records: join(path, 'records'),
+    stat: join(path, 'stat'),
+    snapshots: join(path, 'snapshots'),
+    logs: join(path, 'logs'),
+    locks: join(path, 'locks'),
+    work: join(path, 'work'),
+  };
+  const version = readVersion(versionFile);
+  if (version === LAYOUT_VERSION) return state;
+  if (version !== undefined && version > LAYOUT_VERSION) {
+    throw new BuildError('STORE_VERSION', `the store "${path}" has layout version ${version}; this tsbuild knows ${LAYOUT_VERSION}`, {
+      hint: 'use a newer tsbuild, or another --root',
+    });
+  }
+  try {
+    for (const dir of [state.content, state.records, state.stat, state.snapshots, state.logs, state.locks, state.work]) {
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+    }
+    writeFileSync(`${versionFile}.${process.pid}`, `${LAYOUT_VERSION}\n`);
+    renameSync(`${versionFile}.${process.pid}`, versionFile);
+  } catch (error) {
+    throw new BuildError('STORE_FAILED', `the store "${path}" cannot be made: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'choose a directory you may write with --root or TSBUILD_ROOT',
+    });
+  }
+  return state;
+}
+
+function readVersion(file: string): number | undefined {
+  try {
+    return Number.parseInt(readFileSync(file, 'utf8'), 10);
+  } catch {
+    return undefined;
+  }
+}

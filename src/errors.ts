@@ -1,0 +1,154 @@
+/**
+ * Every error that a user can meet has a code; the code gives the exit status (0 done, 1 build failed,
+ * 2 usage or Dockerfile, 3 registry or network, 4 damaged data, 130 interrupted) and a section of docs/errors.md.
+ */
+export const ERROR_EXIT_STATUS = {
+  // Usage and Dockerfile
+  USAGE: 2,
+  CONFIG_INVALID: 2,
+  UNSUPPORTED: 2,
+  CONTEXT_NOT_FOUND: 2,
+  DOCKERFILE_NOT_FOUND: 2,
+  DOCKERFILE_SYNTAX: 2,
+  UNKNOWN_INSTRUCTION: 2,
+  UNKNOWN_FLAG: 2,
+  STAGE_NOT_FOUND: 2,
+  STAGE_CYCLE: 2,
+  EXPANSION_FAILED: 2,
+  INVALID_VALUE: 2,
+  DOCKERIGNORE_INVALID: 2,
+  REFERENCE_INVALID: 2,
+  PLATFORM_INVALID: 2,
+  DIGEST_INVALID: 2,
+  // The build
+  RUN_FAILED: 1,
+  COPY_SOURCE_NOT_FOUND: 1,
+  FILE_OPERATION_FAILED: 1,
+  CONTEXT_CHANGED: 1,
+  USER_NOT_FOUND: 1,
+  EXECUTOR_FAILED: 1,
+  MOUNT_FAILED: 1,
+  NOT_PERMITTED: 1,
+  PLATFORM_NOT_RUNNABLE: 1,
+  IMAGE_NOT_FOUND: 1,
+  EXPORT_FAILED: 1,
+  STORE_FAILED: 1,
+  INTERNAL: 1,
+  // Registry and network
+  REGISTRY_UNREACHABLE: 3,
+  REGISTRY_UNAUTHORIZED: 3,
+  REGISTRY_DENIED: 3,
+  REGISTRY_NOT_FOUND: 3,
+  REGISTRY_FAILED: 3,
+  CREDENTIALS_FAILED: 3,
+  // Damaged data
+  BLOB_CORRUPT: 4,
+  MANIFEST_INVALID: 4,
+  TAR_INVALID: 4,
+  COMPRESSION_INVALID: 4,
+  STORE_DAMAGED: 4,
+  STORE_VERSION: 4,
+  INTERRUPTED: 130,
+} as const satisfies Record<string, number>;
+
+export type ErrorCode = keyof typeof ERROR_EXIT_STATUS;
+
+/** A place in a source file; lines count from 1, both ends included. */
+export interface SourceLocation {
+  readonly file: string;
+  readonly startLine: number;
+  readonly endLine: number;
+}
+
+export interface BuildErrorOptions {
+  readonly cause?: unknown;
+  /** The way out: one sentence, printed after the message. */
+  readonly hint?: string | undefined;
+  readonly location?: SourceLocation | undefined;
+  /** Name of the vertex that failed, as the progress display shows it. */
+  readonly vertex?: string | undefined;
+  /** True where the same request may succeed later; only the registry client retries on it. */
+  readonly temporary?: boolean | undefined;
+}
+
+/**
+ * The one error type that crosses folders. The message starts in lower case, names the thing in quotes and holds no
+ * secret: redact before constructing.
+ */
+export class BuildError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly location: SourceLocation | undefined;
+  readonly vertex: string | undefined;
+  readonly temporary: boolean;
+
+  constructor(code: ErrorCode, message: string, options: BuildErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'BuildError';
+    this.code = code;
+    this.hint = options.hint;
+    this.location = options.location;
+    this.vertex = options.vertex;
+    this.temporary = options.temporary ?? false;
+  }
+}
+
+/** Exit status for anything that was thrown. */
+export function exitStatusOf(error: unknown): number {
+  return error instanceof BuildError ? ERROR_EXIT_STATUS[error.code] : 1;
+}
+
+/**
+ * Gives `error` the vertex and source location it lacks; the innermost location wins. What is no BuildError becomes one
+ * with code INTERNAL and the original as cause.
+ */
+export function locateError(error: unknown, where: { location?: SourceLocation | undefined; vertex?: string | undefined }): BuildError {
+  if (!(error instanceof BuildError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return new BuildError('INTERNAL', message, { cause: error, ...where });
+  }
+  if ((error.location ?? where.location) === error.location && (error.vertex ?? where.vertex) === error.vertex) return error;
+  return new BuildError(error.code, error.message, {
+    cause: error.cause,
+    hint: error.hint,
+    temporary: error.temporary,
+    location: error.location ?? where.location,
+    vertex: error.vertex ?? where.vertex,
+  });
+}
+
+/** Throws the signal's reason when it is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw signal.reason;
+}
+
+/** The candidate nearest to `name` by edit distance, when it is near enough to be a typing error. */
+export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Damerau-Levenshtein distance (adjacent transpositions count one). */
+function editDistance(a: string, b: string): number {
+  let beforePrevious: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      let distance = Math.min(previous[j]! + 1, current[j - 1]! + 1, previous[j - 1]! + cost);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        distance = Math.min(distance, beforePrevious[j - 2]! + 1);
+      }
+      current.push(distance);
+    }
+    beforePrevious = previous;
+    previous = current;
+  }
+  return previous[b.length]!;
+}

@@ -1,0 +1,118 @@
+import type { Descriptor } from '../oci/descriptor.js';
+import type { Digest } from '../oci/digest.js';
+import type { ImageConfig } from '../oci/image-config.js';
+import type { Platform } from '../oci/platform.js';
+import type { Compression } from '../oci/descriptor.js';
+import type { Definition, Vertex } from './definition.js';
+
+/**
+ * The contract between solver, worker and exporter.
+ *
+ * Words: a **layer** is one change set, named by its diffID (sha256 of its uncompressed tar). A **result** is what a
+ * vertex yields: a **snapshot** is an ordered list of layers, base first, with no parent pointers; a **local** is a
+ * directory of the caller. The **content identity** of a snapshot is a digest over what its files are (path, type, mode,
+ * owner, content, link target, device, xattrs; never times), so that two runs that wrote the same files are equal.
+ */
+export interface Layer {
+  readonly diffId: Digest;
+  /** Digest over the tree this layer holds, times left out; for a pulled layer its diffID. */
+  readonly contentDigest: Digest;
+  /** RFC 3339, when the layer was first made; kept from the cache. */
+  readonly createdAt?: string;
+  /** The blob as distributed, for layers of pulled or loaded images. */
+  readonly blob?: Descriptor;
+  /** Where the blob can be fetched from when it is not in the store: a source identifier. */
+  readonly origin?: string;
+}
+
+export type Result = SnapshotResult | LocalResult;
+
+export interface SnapshotResult {
+  readonly kind: 'snapshot';
+  readonly layers: readonly Layer[];
+  readonly contentId: Digest;
+}
+
+export interface LocalResult {
+  readonly kind: 'local';
+  /** The name in the identifier `local://name`. */
+  readonly name: string;
+}
+
+/** Where a vertex reports what it does while it runs. */
+export interface JobContext {
+  readonly vertex: Vertex;
+  readonly signal: AbortSignal;
+  log(stream: 1 | 2, data: Uint8Array): void;
+  transfer(row: { id: string; action: string; currentBytes: number; totalBytes?: number; finished: boolean }): void;
+  note(message: string): void;
+}
+
+/** An op bound to a worker. */
+export interface ResolvedOp {
+  /** The lane that `exec` occupies: processes, downloads, or files. */
+  readonly lane: 'exec' | 'network' | 'disk';
+  /** Cheap; never runs an input, mounts nothing, starts nothing, asks no network. Called at most once a build. */
+  cacheMap(job: JobContext): Promise<CacheMap>;
+  /** Runs the op; `inputs[i]` belongs to `vertex.inputs[i]`. Not called on a cache hit. */
+  exec(job: JobContext, inputs: readonly Result[]): Promise<readonly Result[]>;
+}
+
+export interface CacheMap {
+  /** Digest of everything that decides the output but the inputs. */
+  readonly digest: Digest;
+  /** One for each input of the vertex, same order. */
+  readonly deps: readonly CacheMapDep[];
+  /** Named components of `digest`, for explanations: `args`, `env.PATH`, `platform`. Values are digests or short text, never secrets. */
+  readonly components?: Readonly<Record<string, string>>;
+}
+
+export interface CacheMapDep {
+  /**
+   * Known before anything runs (a scan of the local context): takes the place of the input's key in the definition key,
+   * and the input is not demanded for a lookup.
+   */
+  readonly early?: Digest;
+  /** The part of the input that is read, by content: takes the place of the input's content identity in the content key. */
+  readonly contentDigest?: (input: Result, job: JobContext) => Promise<Digest>;
+  /** For explanations: path -> digest of what `early` covers; asked only on a miss. */
+  readonly explain?: () => Promise<ReadonlyMap<string, string>>;
+}
+
+/** Binds a vertex to a worker. Pure and cheap. */
+export type OpResolver = (vertex: Vertex, definition: Definition) => ResolvedOp;
+
+/** Layers by name, for exporters: every form of a layer as a verified blob in the content store. */
+export interface LayerBlobs {
+  /**
+   * Makes sure that the layer is in the content store in that form and returns its descriptor (OCI media type).
+   * `keep` takes the blob as it was distributed where there is one. Fetches what was never downloaded.
+   */
+  ensureBlob(layer: Layer, form: Compression | 'keep', signal: AbortSignal, onProgress?: TransferListener): Promise<Descriptor>;
+}
+
+export type TransferListener = (row: {
+  id: string;
+  action: string;
+  currentBytes: number;
+  totalBytes?: number;
+  finished: boolean;
+}) => void;
+
+/** One platform of a build, ready for exporters: layers in order and the config that lacks only rootfs and times. */
+export interface BuiltImage {
+  readonly platform: Platform;
+  readonly layers: readonly Layer[];
+  readonly config: ImageConfig;
+  /** How many entries of `config.history` came from the base image; they keep their own times. */
+  readonly baseHistoryLength: number;
+}
+
+/**
+ * An advisory lock that the kernel frees when the process dies (flock on `locks/<name>`). `onWait` is called once when
+ * another process holds it. Waiting ends with the signal's reason.
+ */
+export type LockAcquirer = (
+  name: string,
+  options?: { shared?: boolean; signal?: AbortSignal; onWait?: () => void },
+) => Promise<Disposable>;

@@ -1,0 +1,51 @@
+import { createHash, type Hash } from 'node:crypto';
+import { BuildError } from '../errors.js';
+
+/** `sha256:` and 64 lower-case hex digits (image-spec descriptor.md, "Digests"); sha512 is read, never written. */
+export type Digest = `${'sha256' | 'sha512'}:${string}`;
+
+const DIGEST_PATTERN = /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+
+export function isDigest(text: string): text is Digest {
+  return DIGEST_PATTERN.test(text);
+}
+
+/** @throws DIGEST_INVALID */
+export function parseDigest(text: string): Digest {
+  if (!isDigest(text)) throw new BuildError('DIGEST_INVALID', `"${text}" is not a digest: expected "sha256:" and 64 hex digits`);
+  return text;
+}
+
+export function digestHex(digest: Digest): string {
+  return digest.slice(digest.indexOf(':') + 1);
+}
+
+export function digestAlgorithm(digest: Digest): 'sha256' | 'sha512' {
+  return digest.startsWith('sha512:') ? 'sha512' : 'sha256';
+}
+
+export function digestOf(data: string | Uint8Array): Digest {
+  return `sha256:${createHash('sha256').update(data).digest('hex')}`;
+}
+
+export function digestFromHash(hash: Hash): Digest {
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/**
+ * Digest of plain data: JSON with the keys of every object sorted by code unit, `undefined` members left out. Equal data
+ * gives an equal digest on every machine.
+ */
+export function digestOfJson(value: unknown): Digest {
+  return digestOf(canonicalJson(value));
+}
+
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  const members = Object.entries(value as Record<string, unknown>)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
+  return `{${members.join(',')}}`;
+}

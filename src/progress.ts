@@ -1,0 +1,55 @@
+import type { SourceLocation } from './errors.js';
+
+/**
+ * The side stream of a build. Every event is plain data; `digest` names the vertex it belongs to, `atMs` is the clock
+ * (milliseconds since the epoch). A vertex goes announced -> started -> (cached | done | failed | canceled); a cached
+ * vertex may skip `started`. What is announced and never demanded ends in no state at all.
+ */
+export type ProgressEvent =
+  | VertexAnnounced
+  | { readonly kind: 'started'; readonly digest: string; readonly atMs: number }
+  | { readonly kind: 'cached'; readonly digest: string; readonly atMs: number }
+  | { readonly kind: 'done'; readonly digest: string; readonly atMs: number }
+  | { readonly kind: 'failed'; readonly digest: string; readonly atMs: number; readonly message: string; readonly logPath?: string }
+  | { readonly kind: 'canceled'; readonly digest: string; readonly atMs: number }
+  | { readonly kind: 'log'; readonly digest: string; readonly atMs: number; readonly stream: 1 | 2; readonly data: Uint8Array }
+  | TransferProgress
+  | { readonly kind: 'note'; readonly digest?: string; readonly atMs: number; readonly message: string }
+  | WarningEvent;
+
+export interface VertexAnnounced {
+  readonly kind: 'announced';
+  readonly digest: string;
+  readonly atMs: number;
+  /** As shown: `[builder 2/5] RUN make`. */
+  readonly name: string;
+  readonly stage?: string;
+  readonly inputs: readonly string[];
+  readonly location?: SourceLocation;
+}
+
+/** One row of a download, an upload, an unpacking or an export; repeated with a growing `currentBytes`. */
+export interface TransferProgress {
+  readonly kind: 'transfer';
+  readonly digest: string;
+  readonly atMs: number;
+  /** Unique inside the vertex, for example a layer's digest. */
+  readonly id: string;
+  /** What goes on: `downloading`, `extracting`, `pushing`, `writing`. */
+  readonly action: string;
+  readonly currentBytes: number;
+  readonly totalBytes?: number;
+  readonly finished: boolean;
+}
+
+export interface WarningEvent {
+  readonly kind: 'warning';
+  readonly atMs: number;
+  /** Name of the rule, where a rule found it. */
+  readonly rule?: string;
+  readonly message: string;
+  readonly detail?: string;
+  readonly location?: SourceLocation;
+}
+
+export type ProgressListener = (event: ProgressEvent) => void;

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+
+/** Fails the run when a test file leaves a mount behind. */
+const mountsBefore = new Set(mountPoints());
+
+function mountPoints(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' ')[4]!);
+}
+
+export const mochaHooks = {
+  afterAll(): void {
+    const left = mountPoints().filter((point) => !mountsBefore.has(point));
+    if (left.length > 0) throw new Error(`mounts left behind: ${left.join(', ')}`);
+  },
+};

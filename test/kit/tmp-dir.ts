@@ -1,0 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const made: string[] = [];
+
+/** A fresh directory, removed when the process ends. */
+export function tmpDir(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'tsbuild-test-'));
+  made.push(dir);
+  return dir;
+}
+
+process.on('exit', () => {
+  for (const dir of made) rmSync(dir, { recursive: true, force: true });
+});
