@@ -1,0 +1,88 @@
+import type { Readable, Writable } from 'node:stream';
+import type { ProgressListener, WarningEvent } from './progress.js';
+import type { Compression, Descriptor } from './oci/descriptor.js';
+import type { Digest } from './oci/digest.js';
+import type { Platform } from './oci/platform.js';
+
+/** What every command of the library takes. */
+export interface StoreOptions {
+  /** State root; default: `$TSBUILD_ROOT`, else the user's place. */
+  readonly root?: string;
+  /** Config file; default: `$TSBUILD_CONFIG`, else the XDG place, else /etc/tsbuild/config.yaml. */
+  readonly configFile?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: ProgressListener;
+}
+
+/** One `--output`. `dest` `-` is `stdout`. */
+export interface OutputSpec {
+  readonly type: 'image' | 'docker' | 'oci' | 'local' | 'tar' | 'registry' | 'cacheonly';
+  readonly dest?: string;
+  /** Names beside the tags of the build. */
+  readonly names?: readonly string[];
+  readonly compression?: Compression;
+  /** Recompress layers of the base image too. */
+  readonly forceCompression?: boolean;
+  /** `type=oci,tar=false`: a directory. */
+  readonly tar?: boolean;
+  /** `type=image,push=true`. */
+  readonly push?: boolean;
+  readonly ociMediaTypes?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface BuildOptions extends StoreOptions {
+  /** Directory of the build context, or `-` for a Dockerfile on stdin without a context. */
+  readonly context: string;
+  /** Path of the Dockerfile (relative to the working directory), `-` for stdin; default `<context>/Dockerfile`. */
+  readonly file?: string;
+  /** The Dockerfile's text, in place of `file`. */
+  readonly dockerfileText?: string;
+  readonly tags?: readonly string[];
+  readonly target?: string;
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  readonly platforms?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Always ask the registry for FROM images. */
+  readonly pull?: boolean;
+  readonly noCache?: boolean;
+  /** Stages that are built again. */
+  readonly noCacheFilter?: readonly string[];
+  /** Default: `[{ type: 'image' }]`. */
+  readonly outputs?: readonly OutputSpec[];
+  readonly network?: 'default' | 'none' | 'host';
+  /** `host:ip`. */
+  readonly addHosts?: readonly string[];
+  /** Processes at once; default: the number of CPUs. */
+  readonly jobs?: number;
+  readonly stdin?: Readable;
+  /** Where `dest: '-'` goes. */
+  readonly stdout?: Writable;
+  /** SOURCE_DATE_EPOCH, seconds; default: the build argument or the environment variable of that name. */
+  readonly sourceDateEpochSec?: number;
+}
+
+export interface BuiltPlatform {
+  readonly platform: Platform;
+  readonly manifest?: Descriptor;
+  /** Config digest: Docker's image ID. */
+  readonly imageId?: Digest;
+}
+
+export interface BuildResult {
+  /** Manifest, or index for several platforms; undefined where no output made one. */
+  readonly descriptor?: Descriptor;
+  readonly platforms: readonly BuiltPlatform[];
+  /** Full names given to the image. */
+  readonly names: readonly string[];
+  readonly warnings: readonly WarningEvent[];
+  /** Counts for tests and summaries. */
+  readonly stats: BuildStats;
+}
+
+export interface BuildStats {
+  readonly vertices: number;
+  readonly cached: number;
+  readonly executed: number;
+}
