@@ -1,0 +1,294 @@
+import { BuildError, locateError, throwIfAborted } from '../errors.js';
+import type {
+  CacheMap,
+  JobContext,
+  LockAcquirer,
+  OpResolver,
+  ResolvedOp,
+  Result,
+  SnapshotResult,
+} from '../graph/contract.js';
+import type { Definition, Edge, Vertex } from '../graph/definition.js';
+import { type Digest, digestHex } from '../oci/digest.js';
+import { adoptionKey, contentKey, definitionKey } from './cache-keys.js';
+import { Lanes, type LaneWidths } from './lanes.js';
+import { type ProgressSink, SolveProgress } from './solve-progress.js';
+
+/** Where results are found again; records under any key, whole or absent. */
+export interface ResultRecords {
+  load(key: Digest): { readonly result: SnapshotResult } | undefined;
+  save(key: Digest, record: { result: SnapshotResult; name: string; createdAt: string }): void;
+}
+
+export interface SolverOptions {
+  readonly resolve: OpResolver;
+  readonly records: ResultRecords;
+  /** Whether every layer of a recorded result can still be had. A few stats; asks no network. */
+  readonly isAvailable: (result: SnapshotResult) => boolean;
+  readonly lock: LockAcquirer;
+  readonly lanes: LaneWidths;
+  readonly onProgress: ProgressSink;
+}
+
+interface SolveState {
+  readonly definition: Definition;
+  readonly progress: SolveProgress;
+  readonly signal: AbortSignal;
+  /** Aborts everything with the first error. */
+  readonly fail: (error: BuildError) => void;
+  readonly ops: Map<Digest, ResolvedOp>;
+  readonly keys: Map<Digest, Promise<VertexKeys>>;
+  readonly results: Map<Digest, Promise<readonly Result[]>>;
+}
+
+interface VertexKeys {
+  readonly cacheMap: CacheMap;
+  readonly definition: Digest;
+  /** False below a vertex that ignores the cache: what it will hold is unknown until it ran. */
+  readonly known: boolean;
+}
+
+/**
+ * Finds or makes the results of a definition's edges.
+ *
+ * Each vertex has two promises, each made once. `keys`: the definition key, from the op and the keys of the inputs; no
+ * input runs for it. `result`: looked up under the definition key; else, with the inputs' results at hand, under the
+ * content key; else executed in a lane, under a lock named after the content key so that of several processes one
+ * executes and the others find its record. Inputs of a vertex that was found are never demanded.
+ *
+ * The first failure aborts what runs beside it with that error as the reason; `solve` rejects with it after all of that
+ * has ended.
+ */
+export class Solver {
+  readonly #options: SolverOptions;
+  readonly #lanes: Lanes;
+
+  constructor(options: SolverOptions) {
+    this.#options = options;
+    this.#lanes = new Lanes(options.lanes);
+  }
+
+  /** Results in the order of `edges`; independent ones are solved at the same time. */
+  async solve(
+    definition: Definition,
+    edges: readonly Edge[],
+    signal: AbortSignal,
+  ): Promise<{ results: Result[]; stats: SolveStats }> {
+    const controller = new AbortController();
+    const abort = () => controller.abort(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    const state: SolveState = {
+      definition,
+      progress: new SolveProgress(definition, this.#options.onProgress),
+      signal: controller.signal,
+      fail: (error) => controller.abort(error),
+      ops: new Map(),
+      keys: new Map(),
+      results: new Map(),
+    };
+    try {
+      state.progress.announce(edges);
+      const settled = await Promise.allSettled(edges.map((edge) => this.#edge(state, edge)));
+      await settleAll(state.results);
+      if (controller.signal.aborted) throw controller.signal.reason;
+      const results = settled.map((outcome) => {
+        if (outcome.status === 'rejected') throw outcome.reason;
+        return outcome.value;
+      });
+      return { results, stats: state.progress.stats() };
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async #edge(state: SolveState, edge: Edge): Promise<Result> {
+    const outputs = await this.#result(state, vertexOf(state.definition, edge));
+    const result = outputs[edge.index];
+    if (!result) throw new BuildError('INTERNAL', `vertex ${edge.vertex} has no output ${edge.index}`);
+    return result;
+  }
+
+  #result(state: SolveState, vertex: Vertex): Promise<readonly Result[]> {
+    let result = state.results.get(vertex.digest);
+    if (!result) {
+      result = this.#solveVertex(state, vertex).catch((error: unknown) => {
+        throw this.#failed(state, vertex, error);
+      });
+      state.results.set(vertex.digest, result);
+    }
+    return result;
+  }
+
+  async #solveVertex(state: SolveState, vertex: Vertex): Promise<readonly Result[]> {
+    throwIfAborted(state.signal);
+    const { cacheMap, definition, known } = await this.#keys(state, vertex);
+    const hit = known ? this.#lookup(definition) : undefined;
+    if (hit) {
+      state.progress.cached(vertex);
+      return [hit];
+    }
+    const inputs = await Promise.all(vertex.inputs.map((edge) => this.#edge(state, edge)));
+    const job = state.progress.job(vertex, state.signal);
+    const content = await contentKey(cacheMap, inputs, job);
+    const keys = [...new Set([definition, content])];
+    const equal = vertex.options.ignoreCache ? undefined : this.#lookup(content);
+    if (equal) {
+      this.#save(keys, vertex, equal);
+      state.progress.cached(vertex);
+      return [equal];
+    }
+    return this.#execute(state, vertex, job, cacheMap, keys, content, inputs);
+  }
+
+  async #execute(
+    state: SolveState,
+    vertex: Vertex,
+    job: JobContext,
+    cacheMap: CacheMap,
+    keys: readonly Digest[],
+    content: Digest,
+    inputs: readonly Result[],
+  ): Promise<readonly Result[]> {
+    const op = this.#op(state, vertex);
+    if (vertex.op.kind === 'source') return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+    let waited = false;
+    using _lock = await this.#options.lock(`solve-${digestHex(content)}`, {
+      signal: state.signal,
+      onWait: () => {
+        waited = true;
+        job.note(`waiting for another tsbuild process that runs the same step: ${vertex.options.name}`);
+      },
+    });
+    const made = waited && !vertex.options.ignoreCache ? this.#lookup(content) : undefined;
+    if (made) {
+      this.#save(keys, vertex, made);
+      state.progress.cached(vertex);
+      return [made];
+    }
+    return await this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+  }
+
+  async #run(
+    state: SolveState,
+    vertex: Vertex,
+    op: ResolvedOp,
+    job: JobContext,
+    inputs: readonly Result[],
+    cacheMap: CacheMap,
+    keys: readonly Digest[],
+  ): Promise<readonly Result[]> {
+    const outputs = await this.#lanes.run(op.lane, state.signal, async () => {
+      state.progress.started(vertex);
+      return op.exec(job, inputs);
+    });
+    const [result] = outputs;
+    if (result?.kind !== 'snapshot') {
+      state.progress.done(vertex);
+      return outputs;
+    }
+    const kept = vertex.options.ignoreCache ? result : this.#adopt(cacheMap, vertex, result);
+    this.#save(keys, vertex, kept);
+    state.progress.done(vertex);
+    return [kept];
+  }
+
+  /** The first result that had the same content, so that an equal rerun keeps the image's digest. */
+  #adopt(cacheMap: CacheMap, vertex: Vertex, result: SnapshotResult): SnapshotResult {
+    const key = adoptionKey(cacheMap, result.contentId);
+    const earlier = this.#lookup(key);
+    if (earlier) return earlier;
+    this.#save([key], vertex, result);
+    return result;
+  }
+
+  #lookup(key: Digest): SnapshotResult | undefined {
+    const record = this.#options.records.load(key);
+    return record && this.#options.isAvailable(record.result) ? record.result : undefined;
+  }
+
+  #save(keys: readonly Digest[], vertex: Vertex, result: SnapshotResult): void {
+    const record = { result, name: vertex.options.name, createdAt: new Date().toISOString() };
+    for (const key of keys) this.#options.records.save(key, record);
+  }
+
+  #keys(state: SolveState, vertex: Vertex): Promise<VertexKeys> {
+    let keys = state.keys.get(vertex.digest);
+    if (!keys) {
+      keys = this.#computeKeys(state, vertex);
+      state.keys.set(vertex.digest, keys);
+    }
+    return keys;
+  }
+
+  async #computeKeys(state: SolveState, vertex: Vertex): Promise<VertexKeys> {
+    const job = state.progress.job(vertex, state.signal);
+    const [cacheMap, ...inputs] = await Promise.all([
+      this.#op(state, vertex).cacheMap(job),
+      ...vertex.inputs.map((edge) => this.#keys(state, vertexOf(state.definition, edge))),
+    ]);
+    const known = inputs.every((input, i) => input.known || cacheMap.deps[i]?.early !== undefined);
+    return {
+      cacheMap,
+      definition: definitionKey(
+        cacheMap,
+        inputs.map((input) => input.definition),
+      ),
+      known: known && !vertex.options.ignoreCache && !isLocal(vertex),
+    };
+  }
+
+  #op(state: SolveState, vertex: Vertex): ResolvedOp {
+    let op = state.ops.get(vertex.digest);
+    if (!op) {
+      op = this.#options.resolve(vertex, state.definition);
+      state.ops.set(vertex.digest, op);
+    }
+    return op;
+  }
+
+  /** Reports a vertex's own failure once; what was aborted because of another one is canceled. */
+  #failed(state: SolveState, vertex: Vertex, error: unknown): unknown {
+    if (state.signal.aborted && (error === state.signal.reason || isAbort(error))) {
+      state.progress.canceled(vertex);
+      return state.signal.reason;
+    }
+    if (state.signal.aborted) {
+      state.progress.canceled(vertex);
+      return error;
+    }
+    const located = locateError(error, { location: vertex.options.location, vertex: vertex.options.name });
+    state.progress.failed(vertex, located);
+    state.fail(located);
+    return located;
+  }
+}
+
+/** What a solve did. */
+export interface SolveStats {
+  readonly vertices: number;
+  readonly cached: number;
+  readonly executed: number;
+}
+
+function vertexOf(definition: Definition, edge: Edge): Vertex {
+  const vertex = definition.vertices.get(edge.vertex);
+  if (!vertex) throw new BuildError('INTERNAL', `the definition lacks vertex ${edge.vertex}`);
+  return vertex;
+}
+
+function isLocal(vertex: Vertex): boolean {
+  return vertex.op.kind === 'source' && vertex.op.identifier.startsWith('local://');
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** Waits until nothing runs any more, so that no mount or process outlives the solve. */
+async function settleAll(results: Map<Digest, Promise<unknown>>): Promise<void> {
+  for (let seen = -1; seen !== results.size;) {
+    seen = results.size;
+    await Promise.allSettled(results.values());
+  }
+}

@@ -1,0 +1,293 @@
+import { expect } from 'chai';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BuildError } from '../../../src/errors.js';
+import type { CacheMapDep, Layer, ResolvedOp, Result, SnapshotResult } from '../../../src/graph/contract.js';
+import { createVertex, type Definition, type Edge, type Vertex } from '../../../src/graph/definition.js';
+import { createSnapshotResult } from '../../../src/graph/snapshot.js';
+import { type Digest, digestOf } from '../../../src/oci/digest.js';
+import type { ProgressEvent } from '../../../src/progress.js';
+import { Solver } from '../../../src/solver/solver.js';
+
+/**
+ * Arithmetic in place of builds: a vertex adds a number to the sum of its inputs, its "layers" hold the sum, and every
+ * execution is counted by the vertex's name.
+ */
+interface Arithmetic {
+  readonly name: string;
+  readonly add: number;
+  readonly inputs?: readonly Vertex[];
+  readonly ignoreCache?: boolean;
+  /** Takes the place of input 0's key. */
+  readonly early?: string;
+  /** The only part of input 0 that is read: its sum modulo this. */
+  readonly modulo?: number;
+  /** Different text, equal sum. */
+  readonly revision?: number;
+}
+
+const specs = new Map<Digest, Arithmetic>();
+
+function vertex(spec: Arithmetic): Vertex {
+  const args = [
+    spec.name,
+    String(spec.add),
+    String(spec.revision ?? 0),
+    spec.early ?? '',
+    String(spec.modulo ?? ''),
+  ];
+  const made = createVertex(
+    {
+      kind: 'exec',
+      root: -1,
+      args,
+      env: [],
+      cwd: '/',
+      user: '',
+      network: 'default',
+      security: 'sandbox',
+      mounts: [],
+      platform: { os: 'linux', architecture: 'amd64' },
+    },
+    (spec.inputs ?? []).map((input) => ({ vertex: input.digest, index: 0 })),
+    { name: spec.name, ...(spec.ignoreCache ? { ignoreCache: true } : {}) },
+  );
+  specs.set(made.digest, spec);
+  return made;
+}
+
+function sumOf(result: Result | undefined): number {
+  if (result?.kind !== 'snapshot') return 0;
+  return Number(result.layers[0]!.createdAt);
+}
+
+function resultOf(sum: number, salt: string): SnapshotResult {
+  const layer: Layer = {
+    diffId: digestOf(`${sum} ${salt}`),
+    contentDigest: digestOf(String(sum)),
+    createdAt: String(sum),
+  };
+  return createSnapshotResult([layer]);
+}
+
+class Bench {
+  readonly records = new Map<Digest, { result: SnapshotResult; name: string }>();
+  readonly counts = new Map<string, number>();
+  readonly events: ProgressEvent[] = [];
+  running = 0;
+  widest = 0;
+  hook: ((name: string, signal: AbortSignal) => Promise<void>) | undefined;
+
+  async solve(
+    heads: readonly Vertex[],
+    signal = new AbortController().signal,
+  ): Promise<{ sums: number[]; results: Result[] }> {
+    this.counts.clear();
+    const solver = new Solver({
+      resolve: (v) => this.#resolve(v),
+      records: {
+        load: (key) => this.records.get(key),
+        save: (key, record) => void this.records.set(key, record),
+      },
+      isAvailable: () => true,
+      lock: async () => ({ [Symbol.dispose]: () => undefined }),
+      lanes: { exec: 2, network: 2, disk: 2 },
+      onProgress: (event) => this.events.push(event),
+    });
+    const definition = definitionOf(heads);
+    const edges: Edge[] = heads.map((head) => ({ vertex: head.digest, index: 0 }));
+    const { results } = await solver.solve(definition, edges, signal);
+    return { sums: results.map(sumOf), results };
+  }
+
+  #resolve(v: Vertex): ResolvedOp {
+    const spec = specs.get(v.digest)!;
+    const deps: CacheMapDep[] = (spec.inputs ?? []).map((_, i) => {
+      if (i === 0 && spec.early !== undefined) return { early: digestOf(spec.early) };
+      if (i === 0 && spec.modulo !== undefined) {
+        return { contentDigest: async (input) => digestOf(String(sumOf(input) % spec.modulo!)) };
+      }
+      return {};
+    });
+    return {
+      lane: 'exec',
+      cacheMap: async () => ({ digest: digestOf(`add ${spec.add} ${spec.revision ?? 0}`), deps }),
+      exec: async (job, inputs) => {
+        this.counts.set(spec.name, (this.counts.get(spec.name) ?? 0) + 1);
+        this.running += 1;
+        this.widest = Math.max(this.widest, this.running);
+        try {
+          await this.hook?.(spec.name, job.signal);
+        } finally {
+          this.running -= 1;
+        }
+        const sum = inputs.reduce((total, input) => total + sumOf(input), spec.add);
+        return [resultOf(sum, String(Math.random()))];
+      },
+    };
+  }
+
+  ran(): string[] {
+    return [...this.counts.keys()].sort();
+  }
+}
+
+function definitionOf(heads: readonly Vertex[]): Definition {
+  const vertices = new Map<Digest, Vertex>();
+  const visit = (v: Vertex) => {
+    vertices.set(v.digest, v);
+    specs.get(v.digest)!.inputs?.forEach(visit);
+  };
+  heads.forEach(visit);
+  return { vertices, sources: [] };
+}
+
+describe('solver', () => {
+  it('executes each reachable vertex once, shared inputs too', async () => {
+    const bench = new Bench();
+    const base = vertex({ name: 'base', add: 1 });
+    const left = vertex({ name: 'left', add: 10, inputs: [base] });
+    const right = vertex({ name: 'right', add: 100, inputs: [base] });
+    const head = vertex({ name: 'head', add: 1000, inputs: [left, right] });
+    const { sums } = await bench.solve([head, left]);
+    expect(sums).to.deep.equal([1112, 11]);
+    expect(Object.fromEntries(bench.counts)).to.deep.equal({ base: 1, left: 1, right: 1, head: 1 });
+  });
+
+  it('finds everything under definition keys the second time and executes nothing', async () => {
+    const bench = new Bench();
+    const base = vertex({ name: 'base', add: 1 });
+    const head = vertex({ name: 'head', add: 2, inputs: [base] });
+    const first = await bench.solve([head]);
+    bench.events.length = 0;
+    const second = await bench.solve([head]);
+    expect(bench.ran()).to.deep.equal([]);
+    expect(second.results).to.deep.equal(first.results);
+    expect(bench.events.filter((event) => event.kind === 'cached')).to.have.length(2);
+  });
+
+  it('stops a rerun at the first vertex whose content stayed the same', async () => {
+    const bench = new Bench();
+    const chain = (revision: number) => {
+      const base = vertex({ name: 'base', add: 1, revision });
+      const middle = vertex({ name: 'middle', add: 2, inputs: [base] });
+      return vertex({ name: 'head', add: 3, inputs: [middle] });
+    };
+    const before = await bench.solve([chain(0)]);
+    const after = await bench.solve([chain(1)]);
+    expect(bench.ran()).to.deep.equal(['base']);
+    expect(after.results).to.deep.equal(before.results);
+  });
+
+  it('reruns only what reads the part of an input that changed', async () => {
+    const bench = new Bench();
+    const chain = (add: number) => {
+      const base = vertex({ name: 'base', add });
+      return vertex({ name: 'parity', add: 0, inputs: [base], modulo: 2 });
+    };
+    await bench.solve([chain(1)]);
+    await bench.solve([chain(3)]);
+    expect(bench.ran()).to.deep.equal(['base']);
+    await bench.solve([chain(4)]);
+    expect(bench.ran()).to.deep.equal(['base', 'parity']);
+  });
+
+  it('takes an early content digest in place of the input, which is then not demanded', async () => {
+    const bench = new Bench();
+    const chain = (add: number, early: string) =>
+      vertex({ name: 'copy', add: 0, early, inputs: [vertex({ name: 'context', add })] });
+    await bench.solve([chain(1, 'a')]);
+    await bench.solve([chain(2, 'a')]);
+    expect(bench.ran()).to.deep.equal([]);
+    await bench.solve([chain(2, 'b')]);
+    expect(bench.ran()).to.deep.equal(['context', 'copy']);
+  });
+
+  it('keeps the earlier result when a rerun has the same content', async () => {
+    const bench = new Bench();
+    const make = (revision: number) =>
+      vertex({ name: 'v', add: 5, inputs: [vertex({ name: 'in', add: 1, revision })] });
+    const first = await bench.solve([make(0)]);
+    for (const key of [...bench.records.keys()])
+      if (bench.records.get(key)!.name === 'v') bench.records.delete(key);
+    const rerun = await bench.solve([make(0)]);
+    expect(bench.ran()).to.deep.equal(['v']);
+    expect((rerun.results[0] as SnapshotResult).contentId).to.equal(
+      (first.results[0] as SnapshotResult).contentId,
+    );
+  });
+
+  it('executes a vertex that ignores the cache, and below it only what differs', async () => {
+    const bench = new Bench();
+    const chain = (ignoreCache: boolean) => {
+      const base = vertex({ name: 'base', add: 7, ignoreCache });
+      return vertex({ name: 'head', add: 1, inputs: [base] });
+    };
+    await bench.solve([chain(false)]);
+    await bench.solve([chain(true)]);
+    expect(bench.ran()).to.deep.equal(['base']);
+  });
+
+  it('runs at most as many vertices at once as the lane is wide', async () => {
+    const bench = new Bench();
+    bench.hook = () => sleep(10);
+    const parts = [1, 2, 3, 4, 5].map((add) => vertex({ name: `p${add}`, add }));
+    await bench.solve([vertex({ name: 'sum', add: 0, inputs: parts })]);
+    expect(bench.widest).to.equal(2);
+  });
+
+  it('fails with the first error, cancels the sibling and waits for it to end', async () => {
+    const bench = new Bench();
+    let siblingEnded = false;
+    bench.hook = async (name, signal) => {
+      if (name === 'bad') {
+        await sleep(5);
+        throw new BuildError('RUN_FAILED', 'exit code: 3');
+      }
+      try {
+        await sleep(10_000, undefined, { signal });
+      } finally {
+        siblingEnded = true;
+      }
+    };
+    const head = vertex({
+      name: 'head',
+      add: 0,
+      inputs: [vertex({ name: 'bad', add: 31 }), vertex({ name: 'slow', add: 32 })],
+    });
+    const error = await bench.solve([head]).then(
+      () => undefined,
+      (reason: unknown) => reason as BuildError,
+    );
+    expect(error?.code).to.equal('RUN_FAILED');
+    expect(error?.vertex).to.equal('bad');
+    expect(siblingEnded).to.equal(true);
+    expect(bench.events.filter((event) => event.kind === 'failed')).to.have.length(1);
+    expect(bench.events.filter((event) => event.kind === 'canceled')).to.have.length(1);
+  });
+
+  it('ends with the reason of an abort from outside', async () => {
+    const bench = new Bench();
+    const controller = new AbortController();
+    bench.hook = async (_name, signal) => {
+      controller.abort(new BuildError('INTERRUPTED', 'interrupted'));
+      await sleep(10_000, undefined, { signal });
+    };
+    const error = await bench
+      .solve([vertex({ name: 'v', add: 77 })], controller.signal)
+      .catch((reason: unknown) => reason);
+    expect((error as BuildError).code).to.equal('INTERRUPTED');
+  });
+
+  it('keeps what was done before a failure', async () => {
+    const bench = new Bench();
+    const base = vertex({ name: 'base', add: 41 });
+    const head = vertex({ name: 'head', add: 1, inputs: [base] });
+    bench.hook = async (name) => {
+      if (name === 'head') throw new BuildError('RUN_FAILED', 'no');
+    };
+    await bench.solve([head]).catch(() => undefined);
+    bench.hook = undefined;
+    await bench.solve([head]);
+    expect(bench.ran()).to.deep.equal(['head']);
+  });
+});
