@@ -102,12 +102,19 @@ export function exitStatusOf(error: unknown): number {
  * Gives `error` the vertex and source location it lacks; the innermost location wins. What is no BuildError becomes one
  * with code INTERNAL and the original as cause.
  */
-export function locateError(error: unknown, where: { location?: SourceLocation | undefined; vertex?: string | undefined }): BuildError {
+export function locateError(
+  error: unknown,
+  where: { location?: SourceLocation | undefined; vertex?: string | undefined },
+): BuildError {
   if (!(error instanceof BuildError)) {
     const message = error instanceof Error ? error.message : String(error);
     return new BuildError('INTERNAL', message, { cause: error, ...where });
   }
-  if ((error.location ?? where.location) === error.location && (error.vertex ?? where.vertex) === error.vertex) return error;
+  if (
+    (error.location ?? where.location) === error.location &&
+    (error.vertex ?? where.vertex) === error.vertex
+  )
+    return error;
   return new BuildError(error.code, error.message, {
     cause: error.cause,
     hint: error.hint,

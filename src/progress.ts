@@ -10,9 +10,21 @@ export type ProgressEvent =
   | { readonly kind: 'started'; readonly digest: string; readonly atMs: number }
   | { readonly kind: 'cached'; readonly digest: string; readonly atMs: number }
   | { readonly kind: 'done'; readonly digest: string; readonly atMs: number }
-  | { readonly kind: 'failed'; readonly digest: string; readonly atMs: number; readonly message: string; readonly logPath?: string }
+  | {
+      readonly kind: 'failed';
+      readonly digest: string;
+      readonly atMs: number;
+      readonly message: string;
+      readonly logPath?: string;
+    }
   | { readonly kind: 'canceled'; readonly digest: string; readonly atMs: number }
-  | { readonly kind: 'log'; readonly digest: string; readonly atMs: number; readonly stream: 1 | 2; readonly data: Uint8Array }
+  | {
+      readonly kind: 'log';
+      readonly digest: string;
+      readonly atMs: number;
+      readonly stream: 1 | 2;
+      readonly data: Uint8Array;
+    }
   | TransferProgress
   | { readonly kind: 'note'; readonly digest?: string; readonly atMs: number; readonly message: string }
   | WarningEvent;

@@ -44,7 +44,13 @@ export interface JobContext {
   readonly vertex: Vertex;
   readonly signal: AbortSignal;
   log(stream: 1 | 2, data: Uint8Array): void;
-  transfer(row: { id: string; action: string; currentBytes: number; totalBytes?: number; finished: boolean }): void;
+  transfer(row: {
+    id: string;
+    action: string;
+    currentBytes: number;
+    totalBytes?: number;
+    finished: boolean;
+  }): void;
   note(message: string): void;
 }
 
@@ -88,7 +94,12 @@ export interface LayerBlobs {
    * Makes sure that the layer is in the content store in that form and returns its descriptor (OCI media type).
    * `keep` takes the blob as it was distributed where there is one. Fetches what was never downloaded.
    */
-  ensureBlob(layer: Layer, form: Compression | 'keep', signal: AbortSignal, onProgress?: TransferListener): Promise<Descriptor>;
+  ensureBlob(
+    layer: Layer,
+    form: Compression | 'keep',
+    signal: AbortSignal,
+    onProgress?: TransferListener,
+  ): Promise<Descriptor>;
 }
 
 export type TransferListener = (row: {

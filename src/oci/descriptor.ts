@@ -40,7 +40,11 @@ export function isManifestType(mediaType: string): boolean {
 
 /** The OCI media type of a layer with that compression. */
 export function layerMediaType(compression: Compression): string {
-  const types = { uncompressed: MEDIA_TYPES.ociLayer, gzip: MEDIA_TYPES.ociLayerGzip, zstd: MEDIA_TYPES.ociLayerZstd };
+  const types = {
+    uncompressed: MEDIA_TYPES.ociLayer,
+    gzip: MEDIA_TYPES.ociLayerGzip,
+    zstd: MEDIA_TYPES.ociLayerZstd,
+  };
   return types[compression];
 }
 

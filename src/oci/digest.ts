@@ -12,7 +12,8 @@ export function isDigest(text: string): text is Digest {
 
 /** @throws DIGEST_INVALID */
 export function parseDigest(text: string): Digest {
-  if (!isDigest(text)) throw new BuildError('DIGEST_INVALID', `"${text}" is not a digest: expected "sha256:" and 64 hex digits`);
+  if (!isDigest(text))
+    throw new BuildError('DIGEST_INVALID', `"${text}" is not a digest: expected "sha256:" and 64 hex digits`);
   return text;
 }
 

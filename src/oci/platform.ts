@@ -9,15 +9,50 @@ export interface Platform {
   readonly 'os.features'?: readonly string[];
 }
 
-const KNOWN_OS = new Set(['linux', 'windows', 'darwin', 'freebsd', 'netbsd', 'openbsd', 'solaris', 'aix', 'android', 'plan9', 'js', 'wasip1', 'dragonfly', 'illumos', 'ios']);
-const KNOWN_ARCH = new Set(['386', 'amd64', 'arm', 'arm64', 'ppc64', 'ppc64le', 'mips', 'mipsle', 'mips64', 'mips64le', 'riscv64', 's390x', 'loong64', 'wasm', 'sparc64']);
+const KNOWN_OS = new Set([
+  'linux',
+  'windows',
+  'darwin',
+  'freebsd',
+  'netbsd',
+  'openbsd',
+  'solaris',
+  'aix',
+  'android',
+  'plan9',
+  'js',
+  'wasip1',
+  'dragonfly',
+  'illumos',
+  'ios',
+]);
+const KNOWN_ARCH = new Set([
+  '386',
+  'amd64',
+  'arm',
+  'arm64',
+  'ppc64',
+  'ppc64le',
+  'mips',
+  'mipsle',
+  'mips64',
+  'mips64le',
+  'riscv64',
+  's390x',
+  'loong64',
+  'wasm',
+  'sparc64',
+]);
 
 function normalizeOs(os: string): string {
   const lower = os.toLowerCase();
   return lower === 'macos' ? 'darwin' : lower;
 }
 
-function normalizeArchitecture(architecture: string, variant: string): { architecture: string; variant: string } {
+function normalizeArchitecture(
+  architecture: string,
+  variant: string,
+): { architecture: string; variant: string } {
   const arch = architecture.toLowerCase();
   const v = variant.toLowerCase();
   switch (arch) {
@@ -57,10 +92,13 @@ export function normalizePlatform(platform: Platform): Platform {
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/');
   const invalid = (why: string) =>
-    new BuildError('PLATFORM_INVALID', `platform "${text}" is not valid: ${why}`, { hint: 'write os/architecture or os/architecture/variant, such as linux/amd64 or linux/arm/v7' });
+    new BuildError('PLATFORM_INVALID', `platform "${text}" is not valid: ${why}`, {
+      hint: 'write os/architecture or os/architecture/variant, such as linux/amd64 or linux/arm/v7',
+    });
   if (parts.length > 3) throw invalid('too many parts');
   for (const [i, part] of parts.entries()) {
-    if (!(i === 0 ? /^[A-Za-z0-9_.-]+(\([A-Za-z0-9_.+-]*\))?$/ : /^[A-Za-z0-9_.-]+$/).test(part)) throw invalid(`"${part}" is not a name`);
+    if (!(i === 0 ? /^[A-Za-z0-9_.-]+(\([A-Za-z0-9_.+-]*\))?$/ : /^[A-Za-z0-9_.-]+$/).test(part))
+      throw invalid(`"${part}" is not a name`);
   }
   const osMatch = /^([^(]+)(?:\(([^)+]*)(?:\+([^)]*))?\))?$/.exec(parts[0]!)!;
   const extra = {
@@ -71,13 +109,23 @@ export function parsePlatform(text: string): Platform {
   if (parts.length === 1) {
     const os = normalizeOs(osMatch[1]!);
     if (KNOWN_OS.has(os)) {
-      return normalizePlatform({ os, architecture: host.architecture, ...(host.variant ? { variant: host.variant } : {}), ...extra });
+      return normalizePlatform({
+        os,
+        architecture: host.architecture,
+        ...(host.variant ? { variant: host.variant } : {}),
+        ...extra,
+      });
     }
     const { architecture, variant } = normalizeArchitecture(parts[0]!, '');
     if (!KNOWN_ARCH.has(architecture)) throw invalid('unknown operating system or architecture');
     return normalizePlatform({ os: host.os, architecture, ...(variant ? { variant } : {}) });
   }
-  return normalizePlatform({ os: osMatch[1]!, architecture: parts[1]!, ...(parts[2] ? { variant: parts[2] } : {}), ...extra });
+  return normalizePlatform({
+    os: osMatch[1]!,
+    architecture: parts[1]!,
+    ...(parts[2] ? { variant: parts[2] } : {}),
+    ...extra,
+  });
 }
 
 /** `os/architecture[/variant]`. */
@@ -87,8 +135,22 @@ export function formatPlatform(platform: Platform): string {
 
 /** The machine's own platform, normalized. */
 export function hostPlatform(): Platform {
-  const architectures: Record<string, string> = { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm', ppc64: 'ppc64le', s390x: 's390x', riscv64: 'riscv64', loong64: 'loong64', mips: 'mips', mipsel: 'mipsle' };
-  return normalizePlatform({ os: process.platform === 'win32' ? 'windows' : process.platform, architecture: architectures[process.arch] ?? process.arch });
+  const architectures: Record<string, string> = {
+    x64: 'amd64',
+    ia32: '386',
+    arm64: 'arm64',
+    arm: 'arm',
+    ppc64: 'ppc64le',
+    s390x: 's390x',
+    riscv64: 'riscv64',
+    loong64: 'loong64',
+    mips: 'mips',
+    mipsel: 'mipsle',
+  };
+  return normalizePlatform({
+    os: process.platform === 'win32' ? 'windows' : process.platform,
+    architecture: architectures[process.arch] ?? process.arch,
+  });
 }
 
 function variantNumber(variant: string | undefined, fallback: number): number {
@@ -113,12 +175,17 @@ export function platformRank(wanted: Platform, candidate: Platform): number | un
     return distance >= 0 ? distance + 0.001 : undefined;
   }
   if (want.architecture === 'amd64' && have.architecture === '386') return 100;
-  if (want.architecture === 'arm64' && have.architecture === 'arm') return 100 + 8 - variantNumber(have.variant, 7);
+  if (want.architecture === 'arm64' && have.architecture === 'arm')
+    return 100 + 8 - variantNumber(have.variant, 7);
   return undefined;
 }
 
 /** The best candidate for `wanted`, or `undefined` when none runs there. The first wins among equals. */
-export function selectPlatform<T>(wanted: Platform, candidates: readonly T[], platformOf: (candidate: T) => Platform | undefined): T | undefined {
+export function selectPlatform<T>(
+  wanted: Platform,
+  candidates: readonly T[],
+  platformOf: (candidate: T) => Platform | undefined,
+): T | undefined {
   let best: { candidate: T; rank: number } | undefined;
   for (const candidate of candidates) {
     const platform = platformOf(candidate);

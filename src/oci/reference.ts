@@ -16,11 +16,13 @@ export interface Reference {
 
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const DOMAIN = /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
+const DOMAIN =
+  /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 
 /** @throws REFERENCE_INVALID */
 export function parseReference(text: string): Reference {
-  const invalid = (why: string, hint?: string) => new BuildError('REFERENCE_INVALID', `image name "${text}" is not valid: ${why}`, { hint });
+  const invalid = (why: string, hint?: string) =>
+    new BuildError('REFERENCE_INVALID', `image name "${text}" is not valid: ${why}`, { hint });
   let rest = text;
   let digest: Digest | undefined;
   const at = rest.indexOf('@');
@@ -34,7 +36,11 @@ export function parseReference(text: string): Reference {
   const colon = rest.lastIndexOf(':');
   if (colon > rest.lastIndexOf('/')) {
     tag = rest.slice(colon + 1);
-    if (!TAG.test(tag)) throw invalid(`"${tag}" is not a tag`, 'a tag has letters, digits, "_", "." and "-", at most 128 of them');
+    if (!TAG.test(tag))
+      throw invalid(
+        `"${tag}" is not a tag`,
+        'a tag has letters, digits, "_", "." and "-", at most 128 of them',
+      );
     rest = rest.slice(0, colon);
   }
   if (rest === '') throw invalid('it is empty');
@@ -51,11 +57,19 @@ export function parseReference(text: string): Reference {
   for (const component of repository.split('/')) {
     if (COMPONENT.test(component)) continue;
     const lower = component.toLowerCase();
-    throw invalid(`"${component}" is not a repository name`, COMPONENT.test(lower) && lower !== component ? 'repository names are lower case' : undefined);
+    throw invalid(
+      `"${component}" is not a repository name`,
+      COMPONENT.test(lower) && lower !== component ? 'repository names are lower case' : undefined,
+    );
   }
   if (`${domain}/${repository}`.length > 255) throw invalid('it is longer than 255 characters');
   if (tag === undefined && digest === undefined) tag = 'latest';
-  return { domain, repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+  return {
+    domain,
+    repository,
+    ...(tag === undefined ? {} : { tag }),
+    ...(digest === undefined ? {} : { digest }),
+  };
 }
 
 /** The full name: `docker.io/library/alpine:latest`, with `@sha256:…` where there is a digest. */
