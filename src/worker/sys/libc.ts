@@ -1,0 +1,56 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { getSystemErrorName } from 'node:util';
+import type * as Koffi from 'koffi';
+
+type NativeCall = (...args: unknown[]) => number;
+
+let koffi: typeof Koffi | undefined;
+let libc: ReturnType<typeof Koffi.load> | undefined;
+const functions = new Map<string, NativeCall>();
+
+/** The one place that loads koffi: on the first system call that Node does not have. */
+function loadLibc(): ReturnType<typeof Koffi.load> {
+  koffi ??= createRequire(ownFile())('koffi') as typeof Koffi;
+  libc ??= koffi.load(null);
+  return libc;
+}
+
+/** Path of this module or of the bundle that holds it; ES modules have no `__filename`, so the stack tells. */
+function ownFile(): string {
+  if (typeof __filename === 'string') return __filename;
+  const url = /file:\/\/[^\s)]+?(?=:\d+:\d+)/.exec(new Error().stack ?? '')?.[0];
+  return url === undefined ? `${process.cwd()}/x.js` : fileURLToPath(url);
+}
+
+/**
+ * Calls a function of libc that reports failure as -1 and errno. `prototype` is a C declaration and serves as the key.
+ * @throws an ErrnoException like those of node:fs, with `code`, `syscall` and `path`
+ */
+export function callLibc(prototype: string, args: readonly unknown[], path?: string): number {
+  let call = functions.get(prototype);
+  if (!call) {
+    call = loadLibc().func(prototype) as unknown as NativeCall;
+    functions.set(prototype, call);
+  }
+  const result = Number(call(...args));
+  if (result !== -1) return result;
+  throw errnoError(koffi!.errno(), /(\w+)\(/.exec(prototype)?.[1] ?? prototype, path);
+}
+
+export function errnoError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  const error: NodeJS.ErrnoException = new Error(
+    `${code}: ${syscall} failed${path === undefined ? '' : ` on "${path}"`}`,
+  );
+  error.code = code;
+  error.errno = -errno;
+  error.syscall = syscall;
+  if (path !== undefined) error.path = path;
+  return error;
+}
+
+/** True where `error` is a system call's error of that code. */
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return codes.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+}

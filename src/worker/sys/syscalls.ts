@@ -1,0 +1,64 @@
+import { callLibc, isErrno } from './libc.js';
+
+/** Calls that Node lacks; synchronous, so that they see the mounts of this process. None follows a symlink at the end of `path`. */
+
+/** Names of the extended attributes, sorted; none where the file system has none. */
+export function listXattrs(path: string): string[] {
+  const list = 'long llistxattr(const char *path, void *list, unsigned long size)';
+  try {
+    const names = readSized(4096, (buffer) => callLibc(list, [path, buffer, buffer.length], path));
+    return names.toString('utf8').split('\0').filter(Boolean).sort();
+  } catch (error) {
+    if (isErrno(error, 'ENOTSUP', 'EOPNOTSUPP')) return [];
+    throw error;
+  }
+}
+
+/** An extended attribute's value, or undefined when the file has none of that name. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+  const get = 'long lgetxattr(const char *path, const char *name, void *value, unsigned long size)';
+  try {
+    return readSized(1024, (buffer) => callLibc(get, [path, name, buffer, buffer.length], path));
+  } catch (error) {
+    if (isErrno(error, 'ENODATA', 'ENOTSUP', 'EOPNOTSUPP')) return undefined;
+    throw error;
+  }
+}
+
+export function setXattr(path: string, name: string, value: Uint8Array): void {
+  const set =
+    'int lsetxattr(const char *path, const char *name, const void *value, unsigned long size, int flags)';
+  callLibc(set, [path, name, value, value.length, 0], path);
+}
+
+export function removeXattr(path: string, name: string): void {
+  callLibc('int lremovexattr(const char *path, const char *name)', [path, name], path);
+}
+
+/** Makes a special file; `mode` holds the type bits (S_IFCHR, S_IFBLK, S_IFIFO) and the permissions, less the umask. */
+export function makeNode(path: string, mode: number, major: number, minor: number): void {
+  callLibc(
+    'int mknod(const char *path, unsigned int mode, unsigned long dev)',
+    [path, mode, deviceNumber(major, minor)],
+    path,
+  );
+}
+
+/** The kernel's wide form of a device number, as makedev(3). */
+function deviceNumber(major: number, minor: number): bigint {
+  const [x, y] = [BigInt(major), BigInt(minor)];
+  return ((x & 0xfffff000n) << 32n) | ((x & 0xfffn) << 8n) | ((y & 0xffffff00n) << 12n) | (y & 0xffn);
+}
+
+/** Reads with a buffer that grows until the result fits. */
+function readSized(sizeBytes: number, read: (buffer: Buffer) => number): Buffer {
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(sizeBytes);
+    try {
+      return buffer.subarray(0, read(buffer));
+    } catch (error) {
+      if (!isErrno(error, 'ERANGE') || sizeBytes > 1 << 20) throw error;
+      sizeBytes *= 8;
+    }
+  }
+}
