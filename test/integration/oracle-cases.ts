@@ -20,7 +20,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'RUN in shell form and in exec form',
-    dockerfile: 'FROM base\nRUN echo one > /one && mkdir -p /d/e && chmod 700 /d\nRUN ["/bin/sh", "-c", "echo two > /two"]\n',
+    dockerfile:
+      'FROM base\nRUN echo one > /one && mkdir -p /d/e && chmod 700 /d\nRUN ["/bin/sh", "-c", "echo two > /two"]\n',
   },
   {
     name: 'RUN that deletes, renames and links',
@@ -34,7 +35,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'ENV in both forms, expanded later',
-    dockerfile: 'FROM base\nENV A=1 B="two words" C=$A\nENV LEGACY some text here\nENV A=2 D=${A}-${B:-x}-${Z:-default}${Z:+no}\nRUN echo "$A|$B|$C|$D|$LEGACY" > /env\n',
+    dockerfile:
+      'FROM base\nENV A=1 B="two words" C=$A\nENV LEGACY some text here\nENV A=2 D=${A}-${B:-x}-${Z:-default}${Z:+no}\nRUN echo "$A|$B|$C|$D|$LEGACY" > /env\n',
   },
   {
     name: 'ARG with and without default, from the command line and global',
@@ -44,11 +46,13 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'ARG after ENV and ENV after ARG',
-    dockerfile: 'FROM base\nENV X=env\nARG X=arg\nRUN echo "$X" > /x\nARG Y=arg\nENV Y=env\nRUN echo "$Y" > /y\n',
+    dockerfile:
+      'FROM base\nENV X=env\nARG X=arg\nRUN echo "$X" > /x\nARG Y=arg\nENV Y=env\nRUN echo "$Y" > /y\n',
   },
   {
     name: 'WORKDIR absolute, relative and with variables',
-    dockerfile: 'FROM base\nENV DIR=sub\nWORKDIR /work\nWORKDIR $DIR\nRUN pwd > here\nWORKDIR ../other\nRUN pwd > /pwd\n',
+    dockerfile:
+      'FROM base\nENV DIR=sub\nWORKDIR /work\nWORKDIR $DIR\nRUN pwd > here\nWORKDIR ../other\nRUN pwd > /pwd\n',
   },
   {
     name: 'USER by name, by number and with a group',
@@ -57,7 +61,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'LABEL, MAINTAINER and STOPSIGNAL',
-    dockerfile: 'FROM base\nMAINTAINER Somebody <some@body>\nLABEL one=1 "two words"="2 2" three=\'$3\'\nLABEL multi="a\\\nb" one=11\nSTOPSIGNAL SIGUSR1\n',
+    dockerfile:
+      'FROM base\nMAINTAINER Somebody <some@body>\nLABEL one=1 "two words"="2 2" three=\'$3\'\nLABEL multi="a\\\nb" one=11\nSTOPSIGNAL SIGUSR1\n',
   },
   {
     name: 'EXPOSE with ranges, protocols and variables',
@@ -65,7 +70,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'VOLUME in both forms, with a write after it',
-    dockerfile: 'FROM base\nVOLUME /data /more\nVOLUME ["/json", "/with space"]\nRUN mkdir -p /data && echo kept > /data/file\n',
+    dockerfile:
+      'FROM base\nVOLUME /data /more\nVOLUME ["/json", "/with space"]\nRUN mkdir -p /data && echo kept > /data/file\n',
   },
   {
     name: 'ENTRYPOINT and CMD in shell form',
@@ -73,15 +79,18 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'SHELL',
-    dockerfile: 'FROM base\nSHELL ["/bin/sh", "-e", "-c"]\nRUN echo "$-" | tr -d s > /flags; test -s /flags\nCMD echo shell form\n',
+    dockerfile:
+      'FROM base\nSHELL ["/bin/sh", "-e", "-c"]\nRUN echo "$-" | tr -d s > /flags; test -s /flags\nCMD echo shell form\n',
   },
   {
     name: 'HEALTHCHECK',
-    dockerfile: 'FROM base\nHEALTHCHECK NONE\nHEALTHCHECK --interval=5m --timeout=3s --start-period=1m30s --retries=4 CMD wget -q -O /dev/null http://localhost/ || exit 1\n',
+    dockerfile:
+      'FROM base\nHEALTHCHECK NONE\nHEALTHCHECK --interval=5m --timeout=3s --start-period=1m30s --retries=4 CMD wget -q -O /dev/null http://localhost/ || exit 1\n',
   },
   {
     name: 'ONBUILD across stages',
-    dockerfile: 'FROM base AS parent\nONBUILD RUN echo triggered > /onbuild\nONBUILD ENV FROM_PARENT=yes\nONBUILD COPY a.txt /copied/\n\nFROM parent\nRUN cat /onbuild > /later\n',
+    dockerfile:
+      'FROM base AS parent\nONBUILD RUN echo triggered > /onbuild\nONBUILD ENV FROM_PARENT=yes\nONBUILD COPY a.txt /copied/\n\nFROM parent\nRUN cat /onbuild > /later\n',
     files: { 'a.txt': 'a\n' },
     known: {},
   },
@@ -91,12 +100,14 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'COPY of files, several sources, rename',
-    dockerfile: 'FROM base\nCOPY a.txt /renamed.txt\nCOPY a.txt b.txt /both/\nCOPY ["with space.txt", "/dst dir/"]\nWORKDIR /w\nCOPY a.txt .\nCOPY b.txt sub/\n',
+    dockerfile:
+      'FROM base\nCOPY a.txt /renamed.txt\nCOPY a.txt b.txt /both/\nCOPY ["with space.txt", "/dst dir/"]\nWORKDIR /w\nCOPY a.txt .\nCOPY b.txt sub/\n',
     files: { 'a.txt': 'a\n', 'b.txt': { text: 'b\n', mode: 0o600 }, 'with space.txt': 'c\n' },
   },
   {
     name: 'COPY of directories, merged and nested',
-    dockerfile: 'FROM base\nRUN mkdir -p /dst/keep /dst/sub && chmod 700 /dst/sub && echo old > /dst/sub/old\nCOPY src /dst\nCOPY src/ /other/\nCOPY src/sub /dst/renamed\nCOPY . /all\n',
+    dockerfile:
+      'FROM base\nRUN mkdir -p /dst/keep /dst/sub && chmod 700 /dst/sub && echo old > /dst/sub/old\nCOPY src /dst\nCOPY src/ /other/\nCOPY src/sub /dst/renamed\nCOPY . /all\n',
     files: {
       'src/one': '1\n',
       'src/sub/two': '2\n',
@@ -108,26 +119,45 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   {
     name: 'COPY with wildcards',
     dockerfile: 'FROM base\nCOPY *.txt /t/\nCOPY dir*/f? /f/\nCOPY [ab].md /m/\nCOPY none*.x a.txt /n/\n',
-    files: { 'a.txt': 'a\n', 'b.txt': 'b\n', 'dir1/f1': '1\n', 'dir2/f2': '2\n', 'dir2/far': 'no\n', 'a.md': 'A\n', 'b.md': 'B\n', 'c.md': 'C\n' },
+    files: {
+      'a.txt': 'a\n',
+      'b.txt': 'b\n',
+      'dir1/f1': '1\n',
+      'dir2/f2': '2\n',
+      'dir2/far': 'no\n',
+      'a.md': 'A\n',
+      'b.md': 'B\n',
+      'c.md': 'C\n',
+    },
   },
   {
     name: 'COPY of links',
-    dockerfile: 'FROM base\nCOPY dir /links\nCOPY link-to-file /file-through-link\nCOPY link-to-dir /dir-through-link\nCOPY link-to-dir/ /dir-with-slash/\n',
-    files: { 'dir/file': 'f\n', 'dir/soft': { link: 'file' }, 'dir/dangling': { link: '/nowhere' }, 'link-to-file': { link: 'dir/file' }, 'link-to-dir': { link: 'dir' } },
+    dockerfile:
+      'FROM base\nCOPY dir /links\nCOPY link-to-file /file-through-link\nCOPY link-to-dir /dir-through-link\nCOPY link-to-dir/ /dir-with-slash/\n',
+    files: {
+      'dir/file': 'f\n',
+      'dir/soft': { link: 'file' },
+      'dir/dangling': { link: '/nowhere' },
+      'link-to-file': { link: 'dir/file' },
+      'link-to-dir': { link: 'dir' },
+    },
   },
   {
     name: 'COPY into a symlinked directory',
-    dockerfile: 'FROM base\nRUN mkdir -p /real/deep && ln -s /real /abs && ln -s real/deep /rel && ln -s /not/there /dangling\nCOPY a.txt /abs/\nCOPY a.txt /rel/renamed\nCOPY a.txt /abs/deep/new/a\n',
+    dockerfile:
+      'FROM base\nRUN mkdir -p /real/deep && ln -s /real /abs && ln -s real/deep /rel && ln -s /not/there /dangling\nCOPY a.txt /abs/\nCOPY a.txt /rel/renamed\nCOPY a.txt /abs/deep/new/a\n',
     files: { 'a.txt': 'a\n' },
   },
   {
     name: 'COPY --chown by number and by name',
-    dockerfile: 'FROM base\nCOPY --chown=1000:1001 src /numbers\nCOPY --chown=daemon src /name\nCOPY --chown=nobody:adm src/one /made/by/name\nCOPY --chown=55 src /uid-only/\n',
+    dockerfile:
+      'FROM base\nCOPY --chown=1000:1001 src /numbers\nCOPY --chown=daemon src /name\nCOPY --chown=nobody:adm src/one /made/by/name\nCOPY --chown=55 src /uid-only/\n',
     files: { 'src/one': '1\n', 'src/sub/two': '2\n' },
   },
   {
     name: 'COPY --chmod',
-    dockerfile: 'FROM base\nCOPY --chmod=640 a.txt /a\nCOPY --chmod=4755 a.txt /suid\nCOPY --chmod=750 src /tree\nCOPY --chmod=604 a.txt /new/parent/a\n',
+    dockerfile:
+      'FROM base\nCOPY --chmod=640 a.txt /a\nCOPY --chmod=4755 a.txt /suid\nCOPY --chmod=750 src /tree\nCOPY --chmod=604 a.txt /new/parent/a\n',
     files: { 'a.txt': 'a\n', 'src/one': '1\n', 'src/sub/two': { text: '2\n', mode: 0o600 } },
   },
   {
@@ -137,11 +167,13 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'FROM an earlier stage',
-    dockerfile: 'FROM base AS a\nENV FROM_A=1\nARG INHERITED=arg\nWORKDIR /w\nCMD ["a"]\nFROM a AS b\nENTRYPOINT ["b"]\nRUN echo "$FROM_A $INHERITED" > f\nFROM b\nLABEL c=1\nRUN cat f > g\n',
+    dockerfile:
+      'FROM base AS a\nENV FROM_A=1\nARG INHERITED=arg\nWORKDIR /w\nCMD ["a"]\nFROM a AS b\nENTRYPOINT ["b"]\nRUN echo "$FROM_A $INHERITED" > f\nFROM b\nLABEL c=1\nRUN cat f > g\n',
   },
   {
     name: '--target',
-    dockerfile: 'FROM base AS a\nRUN echo a > /a\nFROM base AS Wanted\nCOPY --from=a /a /b\nFROM base\nRUN false\n',
+    dockerfile:
+      'FROM base AS a\nRUN echo a > /a\nFROM base AS Wanted\nCOPY --from=a /a /b\nFROM base\nRUN false\n',
     options: ['--target', 'wanted'],
   },
   {
@@ -151,7 +183,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'ADD of archives in every compression',
-    dockerfile: 'FROM base\nADD plain.tar /plain\nADD gz.tar.gz /gz/\nADD bz.tar.bz2 xz.tar.xz /two/\nADD notes.txt.gz /not-an-archive/\nADD --chown=3:4 plain.tar /owned/\n',
+    dockerfile:
+      'FROM base\nADD plain.tar /plain\nADD gz.tar.gz /gz/\nADD bz.tar.bz2 xz.tar.xz /two/\nADD notes.txt.gz /not-an-archive/\nADD --chown=3:4 plain.tar /owned/\n',
     files: { 'in/a': 'a\n', 'in/dir/b': { text: 'b\n', mode: 0o600 }, 'notes.txt': 'only text\n' },
     prepare:
       'ln -s a in/soft && ln in/a in/hard && chmod 4755 in/dir/b && chown 12:34 in/a && tar cf plain.tar -C in . && tar czf gz.tar.gz -C in . && tar cjf bz.tar.bz2 -C in a && tar cJf xz.tar.xz -C in dir && gzip -n notes.txt && rm -r in',
@@ -160,7 +193,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
     name: '.dockerignore',
     dockerfile: 'FROM base\nCOPY . /ctx\nCOPY logs /logs\n',
     files: {
-      '.dockerignore': '# comment\n*.tmp\n**/*.o\nnode_modules\nlogs/*\n!logs/keep.log\ndocs/**/draft\n!README.md\n/Dockerfile\nDockerfile\n',
+      '.dockerignore':
+        '# comment\n*.tmp\n**/*.o\nnode_modules\nlogs/*\n!logs/keep.log\ndocs/**/draft\n!README.md\n/Dockerfile\nDockerfile\n',
       'a.tmp': 't\n',
       'sub/b.tmp': 'kept\n',
       'sub/c.o': 'o\n',
@@ -175,7 +209,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'directives, continuations and comments',
-    dockerfile: '# escape=`\nFROM base\n# a comment\nRUN echo one && `\n  # inside\n  echo two `\n\n  && echo three > /c\nENV PATH_LIKE=C:\\dir\nRUN echo "$PATH_LIKE" > /p\n',
+    dockerfile:
+      '# escape=`\nFROM base\n# a comment\nRUN echo one && `\n  # inside\n  echo two `\n\n  && echo three > /c\nENV PATH_LIKE=C:\\dir\nRUN echo "$PATH_LIKE" > /p\n',
   },
   {
     name: 'variable expansion in every instruction that has it',
@@ -185,7 +220,8 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   },
   {
     name: 'extended attributes and empty files',
-    dockerfile: 'FROM base\nCOPY empty /e/empty\nRUN touch /e/new && dd if=/dev/zero of=/e/zeros bs=1k count=70 2>/dev/null && truncate -s 1m /e/sparse\nRUN touch /e/empty && chmod 644 /e/new\n',
+    dockerfile:
+      'FROM base\nCOPY empty /e/empty\nRUN touch /e/new && dd if=/dev/zero of=/e/zeros bs=1k count=70 2>/dev/null && truncate -s 1m /e/sparse\nRUN touch /e/empty && chmod 644 /e/new\n',
     files: { empty: '' },
   },
   {
