@@ -151,7 +151,7 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   {
     name: 'COPY --chown by number and by name',
     dockerfile:
-      'FROM base\nCOPY --chown=1000:1001 src /numbers\nCOPY --chown=daemon src /name\nCOPY --chown=nobody:adm src/one /made/by/name\nCOPY --chown=55 src /uid-only/\n',
+      'FROM base\nCOPY --chown=1000:1001 src /numbers\nCOPY --chown=daemon src /name\nCOPY --chown=nobody:video src/one /made/by/name\nCOPY --chown=55 src /uid-only/\n',
     files: { 'src/one': '1\n', 'src/sub/two': '2\n' },
   },
   {
