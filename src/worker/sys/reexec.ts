@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { BuildError } from '../../errors.js';
+import { callLibc } from './libc.js';
+import { findProgram } from './programs.js';
+
+/**
+ * Starts an ordinary user's process again, same pid, inside a user namespace in which it is root and has a mount namespace of
+ * its own; for root it does nothing. Call it before anything else: what ran so far runs again. The uid outside stays known
+ * in `TSBUILD_REAL_UID`. Uids and gids come from /etc/subuid and /etc/subgid; without ranges only the user's own are there,
+ * and files of other owners cannot be made.
+ *
+ * @param argv script and arguments, as in `process.argv.slice(1)`
+ * @throws NOT_PERMITTED where a program is missing
+ */
+export function reexecInUserNamespace(argv: readonly string[] = process.argv.slice(1)): void {
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0) return;
+  if (process.env['TSBUILD_REAL_UID'] !== undefined) {
+    throw new BuildError('NOT_PERMITTED', 'the user namespace has no user 0', {
+      hint: 'unset TSBUILD_REAL_UID',
+    });
+  }
+  const unshare = requireProgram('unshare', 'util-linux');
+  const ranges = hasRange('/etc/subuid', uid) && hasRange('/etc/subgid', uid);
+  if (ranges) requireProgram('newuidmap', 'uidmap');
+  const command = [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    ...(ranges ? ['--map-auto'] : []),
+    '--mount',
+    '--',
+    process.execPath,
+    ...process.execArgv,
+    ...argv,
+  ];
+  const environment = { ...process.env, TSBUILD_REAL_UID: String(uid) };
+  const pairs = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  keepStandardStreams();
+  callLibc('int execve(const char *path, const char **argv, const char **envp)', [
+    unshare,
+    [...command, null],
+    [...pairs, null],
+  ]);
+}
+
+/** Node marks the descriptors it starts with as close-on-exec. */
+function keepStandardStreams(): void {
+  const setFlags = 2;
+  for (const fd of [0, 1, 2]) callLibc('int fcntl(int fd, int command, int flags)', [fd, setFlags, 0]);
+}
+
+/** True where a line `name:first:count` gives the user subordinate ids. */
+function hasRange(file: string, uid: number): boolean {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return false;
+  }
+  const owners = new Set([String(uid), userName()]);
+  return text.split('\n').some((line) => {
+    const [owner, , count] = line.split(':');
+    return owners.has(owner ?? '') && Number(count) > 0;
+  });
+}
+
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined;
+  }
+}
+
+function requireProgram(name: string, packageName: string): string {
+  const path = findProgram(name);
+  if (path !== undefined) return path;
+  throw new BuildError('NOT_PERMITTED', `building as an ordinary user needs the program "${name}"`, {
+    hint: `install the package ${packageName}, or run tsbuild as root`,
+  });
+}
