@@ -20,7 +20,7 @@ export interface StateRoot {
   readonly logs: string;
   /** flock files. */
   readonly locks: string;
-  /** Scratch space of running processes: `<pid>-<start time>/…`; swept by the next process that needs one. */
+  /** Scratch space of running processes: `<pid>-<random>/…`; swept by the next process that needs one. */
   readonly work: string;
 }
 

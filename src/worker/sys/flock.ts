@@ -40,6 +40,23 @@ async function wait(timeMs: number, signal: AbortSignal | undefined): Promise<vo
   }
 }
 
+/**
+ * Locks a directory for as long as this process lives or until the descriptor is closed.
+ * @returns the descriptor, or undefined while another holds the lock or when there is no such directory
+ */
+export function lockDirectory(path: string): number | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+  const inode = fstatSync(fd).ino;
+  if (flock(fd, LOCK_EX) && statSync(path, { throwIfNoEntry: false })?.ino === inode) return fd;
+  closeSync(fd);
+  return undefined;
+}
+
 /** The locked file's descriptor, or undefined while another holds it. */
 function tryLock(path: string, mode: number): number | undefined {
   for (;;) {

@@ -44,6 +44,23 @@ export function makeNode(path: string, mode: number, major: number, minor: numbe
   );
 }
 
+/** Sets both times to the nanosecond, which node:fs cannot; does not follow a symlink. */
+export function setTimesNs(path: string, accessNs: bigint, modificationNs: bigint): void {
+  const second = 1_000_000_000n;
+  const times = new BigInt64Array([
+    accessNs / second,
+    accessNs % second,
+    modificationNs / second,
+    modificationNs % second,
+  ]);
+  const [currentDirectory, noFollow] = [-100, 0x100];
+  callLibc(
+    'int utimensat(int dir, const char *path, const void *times, int flags)',
+    [currentDirectory, path, times, noFollow],
+    path,
+  );
+}
+
 /** The kernel's wide form of a device number, as makedev(3). */
 function deviceNumber(major: number, minor: number): bigint {
   const [x, y] = [BigInt(major), BigInt(minor)];

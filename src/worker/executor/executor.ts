@@ -1,0 +1,53 @@
+/**
+ * Runs one process on a root file system, isolated by namespaces: pid, mount, ipc and uts always, a network of its own (with
+ * nothing but loopback) for `network: 'none'`.
+ *
+ * `run` resolves with the exit code once the process and everything it started are gone. Output is handed on as it
+ * comes, all of it, before `run` resolves. When the signal is aborted everything is killed within a second, then `run`
+ * rejects with the signal's reason. Nothing is left in either case: no process, no mount, no file.
+ */
+export interface Executor {
+  readonly name: 'crun' | 'runc' | 'sandbox';
+  /**
+   * @throws RUN_FAILED when the program is not there or cannot be started, EXECUTOR_FAILED when the runtime fails
+   */
+  run(spec: ProcessSpec, io: ProcessIo, signal: AbortSignal): Promise<ProcessExit>;
+}
+
+export interface ProcessSpec {
+  /** Mounted root file system, absolute. */
+  readonly rootfs: string;
+  /** Existing directory for the run's own files, on any file system; its owner removes it. */
+  readonly directory: string;
+  readonly args: readonly string[];
+  /** `K=V`; of equal names the last counts. PATH finds the program. */
+  readonly env: readonly string[];
+  /** Absolute; exists in the root file system. */
+  readonly cwd: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+  readonly hostname: string;
+  readonly network: 'host' | 'none';
+  /** `insecure`: all capabilities, nothing masked. */
+  readonly security: 'sandbox' | 'insecure';
+  readonly mounts: readonly ProcessMount[];
+  readonly readonlyRootfs?: boolean;
+}
+
+/** A bind mount; the target exists in the root file system. */
+export interface ProcessMount {
+  readonly source: string;
+  readonly target: string;
+  readonly readonly: boolean;
+}
+
+/** Where output goes: to a listener, with an empty stdin, or to this process's own stdin, stdout and stderr. */
+export type ProcessIo =
+  | { readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void }
+  | { readonly inherit: true; readonly terminal: boolean };
+
+export interface ProcessExit {
+  /** 128 + n for a process that signal n ended. */
+  readonly exitCode: number;
+}

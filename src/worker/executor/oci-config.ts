@@ -1,0 +1,123 @@
+import { inUserNamespace } from '../sys/namespaces.js';
+import { capabilitiesFor } from './capabilities.js';
+import type { ProcessSpec } from './executor.js';
+import { seccompProfile } from './seccomp.js';
+
+interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+export const MASKED_PATHS: readonly string[] = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+];
+
+export const READONLY_PATHS: readonly string[] = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+];
+
+/** The bundle's config.json (OCI runtime spec 1.0): what Docker asks for, without cgroup limits. */
+export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
+  const capabilities = capabilitiesFor(spec.security);
+  const sandboxed = spec.security === 'sandbox';
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal,
+      user: { uid: spec.uid, gid: spec.gid, additionalGids: spec.additionalGids },
+      args: spec.args,
+      env: spec.env,
+      cwd: spec.cwd,
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      noNewPrivileges: false,
+    },
+    root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
+    hostname: spec.hostname,
+    mounts: [...systemMounts(spec), ...bindMounts(spec)],
+    linux: {
+      namespaces: [
+        { type: 'pid' },
+        { type: 'mount' },
+        { type: 'ipc' },
+        { type: 'uts' },
+        ...(spec.network === 'none' ? [{ type: 'network' }] : []),
+      ],
+      maskedPaths: sandboxed ? MASKED_PATHS : [],
+      readonlyPaths: sandboxed ? READONLY_PATHS : [],
+      ...(sandboxed ? { seccomp: seccompProfile() } : {}),
+    },
+  };
+}
+
+function systemMounts(spec: ProcessSpec): OciMount[] {
+  const secure = ['nosuid', 'noexec', 'nodev'];
+  return [
+    { destination: '/proc', type: 'proc', source: 'proc', options: secure },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+    },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: [
+        'nosuid',
+        'noexec',
+        'newinstance',
+        'ptmxmode=0666',
+        'mode=0620',
+        ...(hasTtyGroup() ? ['gid=5'] : []),
+      ],
+    },
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: [...secure, 'mode=1777', 'size=65536k'],
+    },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: secure },
+    sysMount(spec, secure),
+  ];
+}
+
+/** sysfs belongs to a network namespace; where that is the host's, a user namespace may only bind it. */
+function sysMount(spec: ProcessSpec, options: readonly string[]): OciMount {
+  const mode = spec.security === 'insecure' ? 'rw' : 'ro';
+  if (spec.network === 'host' && inUserNamespace()) {
+    return { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'ro', ...options] };
+  }
+  return { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...options, mode] };
+}
+
+function bindMounts(spec: ProcessSpec): OciMount[] {
+  return spec.mounts.map(({ source, target, readonly }) => ({
+    destination: target,
+    type: 'bind',
+    source,
+    options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'],
+  }));
+}
+
+/** Group 5 may not be mapped in a user namespace. */
+function hasTtyGroup(): boolean {
+  return !inUserNamespace();
+}

@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { BuildError, throwIfAborted } from '../../errors.js';
+import { PID_FILE } from '../snapshot/work-directory.js';
+import { mountTmpfs } from '../sys/mounts.js';
+import { enterMountNamespace } from '../sys/namespaces.js';
+import { forwardOutput, waitForExit } from './child-process.js';
+import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
+import { createOciConfig } from './oci-config.js';
+
+const KILL_EVERY_MS = 100;
+const DELETES_BEFORE_KILL = 5;
+
+/** An executor on crun or runc. @param program absolute path */
+export function createOciRuntime(name: 'crun' | 'runc', program: string): Executor {
+  return {
+    name,
+    async run(spec, io, signal) {
+      throwIfAborted(signal);
+      enterMountNamespace();
+      if (name === 'crun') hideHybridCgroups();
+      return runBundle({ name, program, spec, io, signal });
+    },
+  };
+}
+
+interface RuntimeCall {
+  readonly name: 'crun' | 'runc';
+  readonly program: string;
+  readonly spec: ProcessSpec;
+  readonly io: ProcessIo;
+  readonly signal: AbortSignal;
+}
+
+async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
+  const { name, program, spec, io, signal } = call;
+  const { directory } = spec;
+  const inherit = 'inherit' in io;
+  const id = containerId(directory);
+  const log = join(directory, 'log');
+  mkdirSync(join(directory, 'runtime'), { mode: 0o700 });
+  writeFileSync(
+    join(directory, 'config.json'),
+    JSON.stringify(createOciConfig(spec, inherit && io.terminal)),
+  );
+  writeFileSync(log, '');
+  const common = [
+    ...['--root', join(directory, 'runtime'), '--log', log, '--log-format', 'json'],
+    ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
+  ];
+  const run = ['run', '--bundle', directory, '--pid-file', join(directory, PID_FILE), id];
+  const child = spawn(program, [...common, ...run], {
+    stdio: inherit ? 'inherit' : ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
+    detached: !inherit,
+  });
+  forwardOutput(child, io);
+  const stopKilling = killOnAbort(signal, () => child.kill('SIGKILL'), [
+    program,
+    ...common,
+    'delete',
+    '--force',
+    id,
+  ]);
+  try {
+    const exitCode = await waitForExit(child);
+    throwIfAborted(signal);
+    if (exitCode !== 0) throwRuntimeError(readFileSync(log, 'utf8'), call);
+    return { exitCode };
+  } catch (error) {
+    if (error instanceof BuildError || signal.aborted) throw error;
+    throw new BuildError('EXECUTOR_FAILED', `${name} cannot be started: ${(error as Error).message}`, {
+      cause: error,
+    });
+  } finally {
+    await stopKilling();
+  }
+}
+
+/** Unique on the machine: the names of the work directory and of the run in it. */
+function containerId(directory: string): string {
+  return `tsbuild-${basename(dirname(directory))}-${basename(directory)}`;
+}
+
+/**
+ * On abort, has the runtime kill and delete the container until the runtime's first process has ended; it may still have been
+ * starting the container. The returned function ends that, with everything gone.
+ */
+function killOnAbort(
+  signal: AbortSignal,
+  killRuntime: () => void,
+  deleteCommand: string[],
+): () => Promise<void> {
+  const [program, ...args] = deleteCommand as [string, ...string[]];
+  let ended = false;
+  let deleting: Promise<void> | undefined;
+  const deleteOnce = () =>
+    new Promise<void>((resolve) => {
+      const child = spawn(program, args, { stdio: 'ignore', detached: true });
+      child.once('error', () => resolve());
+      child.once('exit', () => resolve());
+    });
+  const repeat = async () => {
+    for (let i = 0; !ended; i++) {
+      await deleteOnce();
+      if (ended) break;
+      if (i >= DELETES_BEFORE_KILL) killRuntime();
+      await new Promise((resolve) => setTimeout(resolve, KILL_EVERY_MS));
+    }
+    await deleteOnce();
+  };
+  const start = () => (deleting = repeat());
+  signal.addEventListener('abort', start, { once: true });
+  return async () => {
+    ended = true;
+    signal.removeEventListener('abort', start);
+    await deleting;
+  };
+}
+
+/** The runtime logs only its own failures; without one, the exit code is the process's. */
+function throwRuntimeError(log: string, { name, spec }: RuntimeCall): void {
+  const errors = log
+    .split('\n')
+    .filter(Boolean)
+    .map(parseLogLine)
+    .filter((line) => line.level === undefined || line.level === 'error');
+  if (errors.length === 0) return;
+  const message = errors.map((line) => line.msg).join('; ');
+  if (
+    /executable file.* not found|no such file or directory|exec format error|permission denied|not a directory/i.test(
+      message,
+    )
+  ) {
+    throw new BuildError('RUN_FAILED', `"${spec.args[0]}" cannot be started: ${message}`);
+  }
+  throw new BuildError('EXECUTOR_FAILED', `${name} failed: ${message}`, {
+    hint: 'TSBUILD_EXECUTOR=sandbox runs without an OCI runtime',
+  });
+}
+
+function parseLogLine(line: string): { level?: string; msg: string } {
+  try {
+    return JSON.parse(line) as { level?: string; msg: string };
+  } catch {
+    return { msg: line };
+  }
+}
+
+let cgroupsHidden = false;
+
+/** crun refuses a cgroup 2 hierarchy beside cgroup 1; in the mount namespace of this process it can be covered. */
+function hideHybridCgroups(): void {
+  if (cgroupsHidden) return;
+  cgroupsHidden = true;
+  const unified = '/sys/fs/cgroup/unified';
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  if (mounts.some((line) => line.split(' ')[4] === unified)) mountTmpfs(unified, 'size=4k,mode=0755');
+}

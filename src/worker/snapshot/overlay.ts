@@ -1,0 +1,118 @@
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { throwIfAborted } from '../../errors.js';
+import type { Layer, TransferListener } from '../../graph/contract.js';
+import { mountOverlay, unmount } from '../sys/mounts.js';
+import { enterMountNamespace } from '../sys/namespaces.js';
+import { sweepWork, WorkDirectory } from './work-directory.js';
+
+/** Where the directories of layers come from: the layer store. */
+export interface LayerDirectories {
+  /** The directory of `layers[position]` in overlay upper form, unpacked when it is not there yet. */
+  directory(
+    layers: readonly Layer[],
+    position: number,
+    signal: AbortSignal,
+    onProgress?: TransferListener,
+  ): Promise<string>;
+}
+
+/** A mounted root file system. Disposing unmounts it and removes what nobody took over. */
+export interface MountedRoot extends AsyncDisposable {
+  /** The run's own directory, for files that live as long as the mount. */
+  readonly directory: string;
+  /** The mount. Only synchronous file calls and child processes see it. */
+  readonly path: string;
+  /** All writes, in overlay upper form. Read it after {@link unmount} only; it may be renamed away then. */
+  readonly upper: string;
+  unmount(): void;
+}
+
+/**
+ * Mounts stacks of layers. The first mount takes this process into a mount namespace of its own, so no mount outlives it.
+ *
+ * ```ts
+ * await using root = await overlays.mount(layers, signal);
+ * run(root.path);
+ * root.unmount();
+ * await layers.commitDirectory(root.upper, …);
+ * ```
+ */
+export class OverlayRoots {
+  readonly #work: string;
+  readonly #layers: LayerDirectories;
+  #own: WorkDirectory | undefined;
+
+  /** @param work `work` of the state root, on the file system of the layers' directories */
+  constructor(options: { work: string; layers: LayerDirectories }) {
+    this.#work = options.work;
+    this.#layers = options.layers;
+  }
+
+  /** A writable root over `layers`, base first. @throws MOUNT_FAILED, NOT_PERMITTED and what unpacking throws */
+  async mount(
+    layers: readonly Layer[],
+    signal: AbortSignal,
+    onProgress?: TransferListener,
+  ): Promise<MountedRoot> {
+    const lowers: string[] = [];
+    for (let i = layers.length - 1; i >= 0; i--) {
+      throwIfAborted(signal);
+      lowers.push(await this.#layers.directory(layers, i, signal, onProgress));
+    }
+    enterMountNamespace();
+    const directory = (await this.#workDirectory()).create();
+    const path = makeDirectory(directory, 'root');
+    const upper = makeDirectory(directory, 'upper');
+    const work = makeDirectory(directory, 'work');
+    if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
+    else lowers.push(makeDirectory(directory, 'scratch'));
+    mountOverlay({ lowers, upper, work, target: path });
+    return createMountedRoot({ directory, path, upper });
+  }
+
+  /** Ends this process's part of `work/`; every root must have been disposed before. */
+  async close(): Promise<void> {
+    await this.#own?.remove();
+    this.#own = undefined;
+  }
+
+  async #workDirectory(): Promise<WorkDirectory> {
+    if (this.#own === undefined) {
+      this.#own = new WorkDirectory(this.#work);
+      await sweepWork(this.#work);
+    }
+    return this.#own;
+  }
+}
+
+function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'path' | 'upper'>): MountedRoot {
+  let mounted = true;
+  const end = () => {
+    if (mounted) unmount(paths.path);
+    mounted = false;
+  };
+  return {
+    ...paths,
+    unmount: end,
+    async [Symbol.asyncDispose]() {
+      end();
+      await rm(paths.directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function makeDirectory(parent: string, name: string): string {
+  const path = join(parent, name);
+  mkdirSync(path);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** The upper directory's own attributes are those of the root directory that a process sees. */
+function copyOwnerAndMode(from: string, to: string): void {
+  const { uid, gid, mode } = statSync(from);
+  chownSync(to, uid, gid);
+  chmodSync(to, mode & 0o7777);
+}
