@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ContentStore } from '../../cache/content-store.js';
+import type { StateRoot } from '../../cache/state-root.js';
+import { BuildError } from '../../errors.js';
+import type { Layer, LayerBlobs, TransferListener } from '../../graph/contract.js';
+import { compressGzip, compressZstd, decompress } from '../../oci/compression.js';
+import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
+import { type Digest, digestFromHash, digestHex } from '../../oci/digest.js';
+import { extractLayer, readLayer } from './extract.js';
+import { type FileContent, LayerWriter } from './layer-writer.js';
+import type { LayerEntry, LayerIndex } from './layer-index.js';
+import { loadLayerIndex, saveLayerIndex } from './layer-index-file.js';
+import { listChanges } from './pack.js';
+import { UnionView } from './union-view.js';
+
+export interface LayerStoreOptions {
+  readonly state: StateRoot;
+  readonly content: ContentStore;
+  /** Brings `layer.blob` into the content store, verified. */
+  readonly fetchBlob: (layer: Layer, signal: AbortSignal, onProgress?: TransferListener) => Promise<void>;
+}
+
+const never = new AbortController().signal;
+
+/**
+ * Layers by diffID in all their forms: tar blob, listing, directory, compressed blob. Each form is made from another when
+ * it is first asked for, under a temporary name, once in this process; of several processes that make the same form the
+ * first one's stays.
+ */
+export class LayerStore implements LayerBlobs {
+  readonly #options: LayerStoreOptions;
+  readonly #making = new Map<string, Promise<unknown>>();
+  readonly #indexes = new Map<Digest, LayerIndex>();
+
+  constructor(options: LayerStoreOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the layer's bytes are in the store or can be fetched. At most two stats. */
+  isAvailable(layer: Layer): boolean {
+    const { content } = this.#options;
+    return content.has(layer.diffId) || layer.origin !== undefined || (layer.blob !== undefined && content.has(layer.blob.digest));
+  }
+
+  /** The layer's listing. Fetches and reads the layer when there is none yet. */
+  index(layer: Layer, signal: AbortSignal = never, onProgress?: TransferListener): Promise<LayerIndex> {
+    const known = this.#indexes.get(layer.diffId);
+    if (known) return Promise.resolve(known);
+    return this.#once(`index ${layer.diffId}`, async () => {
+      const index = loadLayerIndex(this.#path(layer.diffId, 'index')) ?? (await this.#makeIndex(layer, signal, onProgress));
+      this.#indexes.set(layer.diffId, index);
+      return index;
+    });
+  }
+
+  async indexes(layers: readonly Layer[], signal: AbortSignal = never, onProgress?: TransferListener): Promise<LayerIndex[]> {
+    return Promise.all(layers.map((layer) => this.index(layer, signal, onProgress)));
+  }
+
+  async #makeIndex(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<LayerIndex> {
+    if (!this.#options.content.has(layer.diffId)) {
+      await this.#materialise(layer, signal, onProgress);
+      return loadLayerIndex(this.#path(layer.diffId, 'index'))!;
+    }
+    const index = await readLayer(this.tar(layer, signal), signal);
+    saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+    return index;
+  }
+
+  /** Where a file entry's bytes are. Only after `index(layer)`. */
+  entryContent(layer: Layer, entry: LayerEntry): FileContent {
+    const { content } = this.#options;
+    if (content.has(layer.diffId)) return { path: content.path(layer.diffId), offset: entry.offset!, length: entry.size };
+    return { path: join(this.#path(layer.diffId, 'fs'), entry.path), length: entry.size };
+  }
+
+  /** The layer at `position` as a directory in overlay upper form, for use as a lower directory. */
+  async directory(layers: readonly Layer[], position: number, signal: AbortSignal = never, onProgress?: TransferListener): Promise<string> {
+    const layer = layers[position]!;
+    const path = this.#path(layer.diffId, 'fs');
+    if (!existsSync(path)) await this.#once(`fs ${layer.diffId}`, () => this.#materialise(layer, signal, onProgress));
+    return path;
+  }
+
+  async #materialise(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<void> {
+    const target = this.#path(layer.diffId, 'fs');
+    if (existsSync(target)) return;
+    const temporary = `${target}.${process.pid}`;
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(temporary, { recursive: true });
+    try {
+      const index = await extractLayer(this.tar(layer, signal, onProgress), temporary, signal);
+      saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+      renameSync(temporary, target);
+    } catch (error) {
+      rmSync(temporary, { recursive: true, force: true });
+      if (!existsSync(target)) throw error;
+    }
+  }
+
+  /**
+   * Makes a layer of an upper directory that a RUN wrote on top of `parents`: packs it, and keeps the directory itself
+   * (renamed away from `upper`) as the layer's directory.
+   */
+  async commitDirectory(upper: string, parents: readonly Layer[], createdAt: string, signal: AbortSignal = never): Promise<Layer> {
+    const below = new UnionView(await this.indexes(parents, signal));
+    const writer = this.createWriter(signal);
+    let layer: Layer;
+    try {
+      for (const { entry, file } of listChanges(upper, below)) {
+        await writer.add(entry, file === undefined ? undefined : { path: file, length: entry.size });
+      }
+      layer = writer.finish(createdAt);
+    } catch (error) {
+      writer.abort();
+      throw error;
+    }
+    const target = this.#path(layer.diffId, 'fs');
+    if (!existsSync(target)) renameSync(upper, target);
+    return layer;
+  }
+
+  /** A writer of one new layer. */
+  createWriter(signal?: AbortSignal): LayerWriter {
+    const save = (diffId: Digest, entries: readonly LayerEntry[]) => {
+      const index: LayerIndex = { entries, impliedDirectories: [] };
+      saveLayerIndex(this.#path(diffId, 'index'), index);
+      this.#indexes.set(diffId, index);
+    };
+    return new LayerWriter(this.#options.content, save, signal);
+  }
+
+  /** The uncompressed tar; its digest, the diffID, is verified at the end. @throws BLOB_CORRUPT */
+  async *tar(layer: Layer, signal: AbortSignal = never, onProgress?: TransferListener): AsyncIterable<Uint8Array> {
+    const { content } = this.#options;
+    if (content.has(layer.diffId)) {
+      yield* content.read(layer.diffId);
+      return;
+    }
+    const blob = await this.#fetched(layer, signal, onProgress);
+    const hash = createHash('sha256');
+    for await (const chunk of decompress(content.read(blob.digest), layerCompression(blob.mediaType))) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    const digest = digestFromHash(hash);
+    if (digest !== layer.diffId) {
+      throw new BuildError('BLOB_CORRUPT', `layer ${blob.digest} unpacks to ${digest}; the image's config says ${layer.diffId}`, {
+        hint: 'the image is damaged at its source; pull another tag or build it again',
+      });
+    }
+  }
+
+  async ensureBlob(layer: Layer, form: Compression | 'keep', signal: AbortSignal = never, onProgress?: TransferListener): Promise<Descriptor> {
+    if (form === 'keep' && layer.blob) return this.#fetched(layer, signal, onProgress);
+    const wanted = form === 'keep' ? 'uncompressed' : form;
+    if (layer.blob && layerCompression(layer.blob.mediaType) === wanted) return this.#fetched(layer, signal, onProgress);
+    return this.#once(`${wanted} ${layer.diffId}`, () => this.#converted(layer, wanted, signal, onProgress));
+  }
+
+  async #fetched(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<Descriptor> {
+    const { content, fetchBlob } = this.#options;
+    if (!layer.blob) throw new BuildError('STORE_DAMAGED', `layer ${layer.diffId} is not in the store`, { hint: 'run the build again with --no-cache' });
+    if (!content.has(layer.blob.digest)) {
+      await this.#once(`fetch ${layer.blob.digest}`, () => fetchBlob(layer, signal, onProgress));
+    }
+    return layer.blob;
+  }
+
+  /** Compressed forms are remembered by their descriptor beside the layer. */
+  async #converted(layer: Layer, compression: Compression, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<Descriptor> {
+    const { content } = this.#options;
+    const mediaType = layerMediaType(compression);
+    if (compression === 'uncompressed') {
+      const size = content.sizeOf(layer.diffId) ?? (await content.write(this.tar(layer, signal, onProgress), { digest: layer.diffId, signal })).size;
+      return { mediaType, digest: layer.diffId, size };
+    }
+    const memo = this.#path(layer.diffId, `blob-${compression}`);
+    const known = readDescriptor(memo);
+    if (known && content.sizeOf(known.digest) === known.size) return known;
+    const tar = this.tar(layer, signal, onProgress);
+    const written = await content.write(compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar), { signal });
+    const descriptor: Descriptor = { mediaType, ...written };
+    mkdirSync(join(memo, '..'), { recursive: true });
+    writeFileSync(`${memo}.${process.pid}`, JSON.stringify(descriptor));
+    renameSync(`${memo}.${process.pid}`, memo);
+    return descriptor;
+  }
+
+  #path(diffId: Digest, name: string): string {
+    return join(this.#options.state.snapshots, digestHex(diffId), name);
+  }
+
+  #once<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const running = this.#making.get(key) as Promise<T> | undefined;
+    if (running) return running;
+    const made = make().finally(() => this.#making.delete(key));
+    this.#making.set(key, made);
+    return made;
+  }
+}
+
+function readDescriptor(path: string): Descriptor | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Descriptor;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,177 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import type { ContentStore } from '../../cache/content-store.js';
+import { BuildError, throwIfAborted } from '../../errors.js';
+import type { Layer } from '../../graph/contract.js';
+import { canonicalJson, type Digest, digestFromHash } from '../../oci/digest.js';
+import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
+import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
+import type { LayerEntry } from './layer-index.js';
+import { baseName, joinPath, parentPath } from './path-order.js';
+
+/** Where a file's bytes are: all of a file from `offset` (default 0), `length` bytes long. */
+export interface FileContent {
+  readonly path: string;
+  readonly offset?: number;
+  readonly length: number;
+}
+
+const BUFFER_BYTES = 1 << 20;
+/** Work between two looks at the event loop, so that Ctrl-C and progress get their turn. */
+const BYTES_PER_TURN = 16 << 20;
+const ENTRIES_PER_TURN = 2000;
+
+/**
+ * Writes one layer in one pass: tar, diffID, listing and content digest. Entries come sorted by path components, each path
+ * once. Ends with `finish` or `abort`; nothing is visible before `finish`.
+ */
+export class LayerWriter {
+  readonly entries: LayerEntry[] = [];
+  readonly #content: ContentStore;
+  readonly #saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #temporary: string;
+  readonly #fd: number;
+  readonly #tarHash = createHash('sha256');
+  readonly #treeHash = createHash('sha256');
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #buffered = 0;
+  #written = 0;
+  #turnBytes = 0;
+  #turnEntries = 0;
+
+  constructor(content: ContentStore, saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void, signal?: AbortSignal) {
+    this.#content = content;
+    this.#saveIndex = saveIndex;
+    this.#signal = signal;
+    this.#temporary = content.temporaryPath();
+    this.#fd = openSync(this.#temporary, 'wx');
+  }
+
+  /**
+   * Adds an entry; a file's size and digest are those of `content`. Synchronous but for a turn of the event loop now and
+   * then: await the promise where one comes back.
+   * @throws CONTEXT_CHANGED when a file is shorter or, where the entry has a digest, other than announced
+   */
+  add(entry: LayerEntry, content?: FileContent | Uint8Array): Promise<void> | undefined {
+    const added = this.#write(entry, content);
+    this.#treeHash.update(`${canonicalJson({ ...added, mtimeSec: undefined, offset: undefined })}\n`);
+    this.entries.push(added);
+    this.#turnEntries += 1;
+    if (this.#turnBytes < BYTES_PER_TURN && this.#turnEntries < ENTRIES_PER_TURN) return undefined;
+    [this.#turnBytes, this.#turnEntries] = [0, 0];
+    return yieldToEvents().then(() => throwIfAborted(this.#signal));
+  }
+
+  /** Ends the tar, gives the blob and the index their names. */
+  finish(createdAt: string): Layer {
+    try {
+      this.#append(TAR_END);
+      this.#flush();
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+    closeSync(this.#fd);
+    const diffId = digestFromHash(this.#tarHash);
+    this.#saveIndex(diffId, this.entries);
+    this.#content.adopt(this.#temporary, diffId);
+    return { diffId, contentDigest: digestFromHash(this.#treeHash), createdAt };
+  }
+
+  /** Drops what was written. */
+  abort(): void {
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // Closed already.
+    }
+    rmSync(this.#temporary, { force: true });
+  }
+
+  #write(entry: LayerEntry, content: FileContent | Uint8Array | undefined): LayerEntry {
+    if (entry.type === 'whiteout') {
+      const name = joinPath(parentPath(entry.path), `.wh.${baseName(entry.path)}`);
+      this.#append(encodeTarHeader({ name, type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 }));
+      return entry;
+    }
+    const size = entry.type === 'file' ? (content?.length ?? 0) : 0;
+    const { xattrs, path, type, linkName, ...rest } = entry;
+    this.#append(
+      encodeTarHeader({
+        ...rest,
+        type,
+        name: path === '' ? '.' : path,
+        size,
+        ...(linkName === undefined ? {} : { linkName }),
+        ...(xattrs ? { xattrs: Object.fromEntries(Object.entries(xattrs).map(([key, value]) => [key, Buffer.from(value, 'base64')])) } : {}),
+      }),
+    );
+    if (type !== 'file') return { ...entry, size };
+    const offset = this.#position();
+    const digest = this.#copy(entry, content ?? Buffer.alloc(0));
+    this.#append(Buffer.alloc(tarPadding(size)));
+    return { ...entry, size, digest, offset };
+  }
+
+  #copy(entry: LayerEntry, content: FileContent | Uint8Array): Digest {
+    const hash = createHash('sha256');
+    if (content instanceof Uint8Array) {
+      hash.update(content);
+      this.#append(content);
+    } else if (content.length > 0) {
+      this.#copyFile(entry, content, hash);
+    }
+    const digest = digestFromHash(hash);
+    if (entry.digest !== undefined && entry.digest !== digest) throw changed(entry.path);
+    return digest;
+  }
+
+  #copyFile(entry: LayerEntry, content: FileContent, hash: Hash): void {
+    const fd = openSync(content.path, 'r');
+    try {
+      let from = content.offset ?? 0;
+      for (let left = content.length; left > 0; ) {
+        if (this.#buffered === BUFFER_BYTES) this.#flush();
+        const read = readSync(fd, this.#buffer, this.#buffered, Math.min(left, BUFFER_BYTES - this.#buffered), from);
+        if (read === 0) throw changed(entry.path);
+        hash.update(this.#buffer.subarray(this.#buffered, this.#buffered + read));
+        this.#buffered += read;
+        this.#turnBytes += read;
+        from += read;
+        left -= read;
+      }
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #append(data: Uint8Array): void {
+    for (let at = 0; at < data.length; ) {
+      if (this.#buffered === BUFFER_BYTES) this.#flush();
+      const part = data.subarray(at, at + BUFFER_BYTES - this.#buffered);
+      this.#buffer.set(part, this.#buffered);
+      this.#buffered += part.length;
+      at += part.length;
+    }
+  }
+
+  #flush(): void {
+    const part = this.#buffer.subarray(0, this.#buffered);
+    this.#tarHash.update(part);
+    for (let at = 0; at < part.length; ) at += writeSync(this.#fd, part, at);
+    this.#written += part.length;
+    this.#buffered = 0;
+  }
+
+  #position(): number {
+    return this.#written + this.#buffered;
+  }
+}
+
+function changed(path: string): BuildError {
+  return new BuildError('CONTEXT_CHANGED', `"${path}" changed while it was copied`, {
+    hint: 'run the build again when nothing writes to the file',
+  });
+}

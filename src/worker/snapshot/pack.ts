@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import { type Digest, digestFromHash } from '../../oci/digest.js';
+import { getXattr, listXattrs } from '../sys/syscalls.js';
+import { opaqueXattr } from './extract.js';
+import type { LayerEntry } from './layer-index.js';
+import { joinPath } from './path-order.js';
+import type { UnionView } from './union-view.js';
+
+/** What an upper directory changes, in the order of a layer. */
+export interface ChangedEntry {
+  readonly entry: LayerEntry;
+  /** Where a file's bytes are. */
+  readonly file?: string;
+}
+
+interface Candidate {
+  readonly path: string;
+  readonly file: string;
+  readonly stat: Stats;
+  readonly entry: LayerEntry;
+  readonly changed: boolean;
+}
+
+/**
+ * The change set of an overlay upper directory against the file system below it. Whiteouts become whiteout entries where
+ * something is to be hidden; opaque directories become one whiteout for each hidden name, never an opaque marker; what was
+ * copied up and stayed equal is left out; directories above a change come along with their own attributes. Sockets are left
+ * out. Names of one inode are hard links, all of them where one is new.
+ */
+export function listChanges(upper: string, below: UnionView): ChangedEntry[] {
+  const candidates = [...walkUpper(upper, below, '', false)];
+  const changedInodes = new Set(candidates.filter((c) => c.changed && isLinked(c)).map((c) => c.stat.ino));
+  const kept = candidates.filter((c) => c.changed || (isLinked(c) && changedInodes.has(c.stat.ino)));
+  const needed = new Set<string>();
+  for (const { path } of kept) addParents(path, needed);
+  const firstOf = new Map<number, string>();
+  const changes: ChangedEntry[] = [];
+  for (const candidate of candidates) {
+    const isKept = candidate.changed || (isLinked(candidate) && changedInodes.has(candidate.stat.ino));
+    if (!isKept && !(candidate.entry.type === 'directory' && needed.has(candidate.path))) continue;
+    changes.push(changeOf(candidate, firstOf));
+  }
+  return changes;
+}
+
+function changeOf(candidate: Candidate, firstOf: Map<number, string>): ChangedEntry {
+  const { entry, file, stat } = candidate;
+  if (entry.type !== 'file') return { entry };
+  if (!isLinked(candidate)) return { entry, file };
+  const first = firstOf.get(stat.ino);
+  if (first === undefined) {
+    firstOf.set(stat.ino, candidate.path);
+    return { entry, file };
+  }
+  const { digest: _digest, ...rest } = entry;
+  return { entry: { ...rest, type: 'hardlink', size: 0, linkName: first } };
+}
+
+function isLinked(candidate: Candidate): boolean {
+  return candidate.entry.type === 'file' && candidate.stat.nlink > 1;
+}
+
+function addParents(path: string, into: Set<string>): void {
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) into.add(path.slice(0, slash));
+}
+
+/** @param hidden true below an opaque directory: nothing of the lower one shows, so its names need whiteouts */
+function* walkUpper(upper: string, below: UnionView, dir: string, hidden: boolean): Generator<Candidate> {
+  const names = new Set(readdirSync(join(upper, dir)));
+  const lost = hidden ? below.list(dir).filter((name) => !names.has(name)) : [];
+  for (const name of [...names, ...lost].sort()) {
+    const path = joinPath(dir, name);
+    const file = join(upper, path);
+    const lower = below.lookup(path)?.entry;
+    const stat = names.has(name) ? lstatSync(file) : undefined;
+    if (!stat || isWhiteout(stat)) {
+      if (lower) yield { path, file, stat: stat ?? lstatSync(upper), entry: whiteout(path), changed: true };
+      continue;
+    }
+    if (stat.isSocket()) continue;
+    const entry = entryOf(path, file, stat);
+    yield { path, file, stat, entry, changed: hidden || !lower || isChanged(entry, lower, file) };
+    if (!stat.isDirectory()) continue;
+    yield* walkUpper(upper, below, path, lower?.type === 'directory' && (hidden || isOpaque(file)));
+  }
+}
+
+function isWhiteout(stat: Stats): boolean {
+  return stat.isCharacterDevice() && stat.rdev === 0;
+}
+
+function isOpaque(dir: string): boolean {
+  return getXattr(dir, opaqueXattr())?.toString('latin1') === 'y';
+}
+
+function whiteout(path: string): LayerEntry {
+  return { path, type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
+}
+
+/** Times of directories do not count: a build step changes them by looking around. */
+function isChanged(entry: LayerEntry, lower: LayerEntry, file: string): boolean {
+  if (entry.type !== lower.type || entry.mode !== lower.mode || entry.uid !== lower.uid || entry.gid !== lower.gid) return true;
+  if (entry.deviceMajor !== lower.deviceMajor || entry.deviceMinor !== lower.deviceMinor) return true;
+  if (entry.xattrs?.['security.capability'] !== lower.xattrs?.['security.capability']) return true;
+  if (entry.type === 'directory') return false;
+  if (entry.linkName !== lower.linkName || entry.mtimeSec !== lower.mtimeSec || entry.size !== lower.size) return true;
+  // Listings have whole seconds only: a file that was written again within one is told by its bytes.
+  return entry.type === 'file' && (lower.digest === undefined || digestOfFile(file) !== lower.digest);
+}
+
+function entryOf(path: string, file: string, stat: Stats): LayerEntry {
+  const type = typeOf(stat);
+  const capability = type === 'file' && (stat.mode & 0o111) !== 0 && listXattrs(file).includes('security.capability') ? getXattr(file, 'security.capability') : undefined;
+  return {
+    path,
+    type,
+    mode: type === 'symlink' ? 0o777 : stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+    size: type === 'file' ? stat.size : 0,
+    mtimeSec: Math.floor(stat.mtimeMs / 1000),
+    ...(type === 'symlink' ? { linkName: readlinkSync(file) } : {}),
+    ...(type === 'char' || type === 'block' ? deviceOf(stat.rdev) : {}),
+    ...(capability ? { xattrs: { 'security.capability': capability.toString('base64') } } : {}),
+  };
+}
+
+function typeOf(stat: Stats): Exclude<LayerEntry['type'], 'hardlink' | 'whiteout'> {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  if (stat.isSymbolicLink()) return 'symlink';
+  if (stat.isFIFO()) return 'fifo';
+  return stat.isCharacterDevice() ? 'char' : 'block';
+}
+
+/** Linux's 64-bit device number, as makedev(3) lays it out. */
+function deviceOf(rdev: number): { deviceMajor: number; deviceMinor: number } {
+  const device = BigInt(rdev);
+  return {
+    deviceMajor: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
+    deviceMinor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
+  };
+}
+
+function digestOfFile(path: string): Digest {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(1 << 18);
+  const fd = openSync(path, 'r');
+  try {
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
+  } finally {
+    closeSync(fd);
+  }
+  return digestFromHash(hash);
+}

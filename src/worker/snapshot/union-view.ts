@@ -1,0 +1,146 @@
+import { BuildError } from '../../errors.js';
+import type { LayerEntry, LayerIndex } from './layer-index.js';
+import { baseName, joinPath, parentPath } from './path-order.js';
+
+/** What a path of the merged file system is, and the position of the layer it comes from (0 is the base). */
+export interface ViewEntry {
+  readonly entry: LayerEntry;
+  readonly layer: number;
+}
+
+const ROOT: LayerEntry = { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
+const MOST_LINKS = 255;
+
+interface LayerMaps {
+  readonly entries: ReadonlyMap<string, LayerEntry>;
+  readonly children: ReadonlyMap<string, readonly string[]>;
+}
+
+const mapsOf = new WeakMap<LayerIndex, LayerMaps>();
+
+/** Maps of a layer, made on the first look and shared by all views of it. */
+function layerMaps(index: LayerIndex): LayerMaps {
+  let maps = mapsOf.get(index);
+  if (!maps) {
+    const entries = new Map<string, LayerEntry>();
+    for (const path of index.impliedDirectories) entries.set(path, { ...ROOT, path });
+    for (const entry of index.entries) entries.set(entry.path, entry);
+    const children = new Map<string, string[]>();
+    for (const path of entries.keys()) {
+      if (path === '') continue;
+      const parent = parentPath(path);
+      const names = children.get(parent);
+      if (names) names.push(baseName(path));
+      else children.set(parent, [baseName(path)]);
+    }
+    maps = { entries, children };
+    mapsOf.set(index, maps);
+  }
+  return maps;
+}
+
+/**
+ * The merged file system of a stack of layers, base first, from their listings alone: no mount, no file is opened. Paths
+ * are relative and clean, '' is the root.
+ */
+export class UnionView {
+  readonly #layers: readonly LayerMaps[];
+
+  constructor(indexes: readonly LayerIndex[]) {
+    this.#layers = indexes.map(layerMaps);
+  }
+
+  /** The entry at `path`, links not followed; undefined where nothing is. */
+  lookup(path: string): ViewEntry | undefined {
+    return this.#lookupBelow(path, this.#layers.length);
+  }
+
+  #lookupBelow(path: string, top: number): ViewEntry | undefined {
+    if (path === '') {
+      for (let i = top - 1; i >= 0; i--) {
+        const entry = this.#layers[i]!.entries.get('');
+        if (entry) return { entry, layer: i };
+      }
+      return { entry: ROOT, layer: -1 };
+    }
+    const floor = this.#floor(parentPath(path), top);
+    for (let i = top - 1; i >= floor; i--) {
+      const entry = this.#layers[i]!.entries.get(path);
+      if (!entry) continue;
+      return entry.type === 'whiteout' ? undefined : this.#resolveHardlink(entry, i);
+    }
+    return undefined;
+  }
+
+  /** The lowest layer whose entries of directory `path` still show; `top` when it is no directory. */
+  #floor(path: string, top: number): number {
+    if (path === '') return 0;
+    const parentFloor = this.#floor(parentPath(path), top);
+    let seen = false;
+    for (let i = top - 1; i >= parentFloor; i--) {
+      const entry = this.#layers[i]!.entries.get(path);
+      if (!entry) continue;
+      if (entry.type !== 'directory') return seen ? i + 1 : top;
+      seen = true;
+      if (entry.opaque) return i;
+    }
+    return seen ? parentFloor : top;
+  }
+
+  /** A hard link shows as the file that it is. */
+  #resolveHardlink(entry: LayerEntry, layer: number): ViewEntry {
+    if (entry.type !== 'hardlink') return { entry, layer };
+    const target = this.#layers[layer]!.entries.get(entry.linkName!);
+    return { entry: target ? { ...target, path: entry.path } : entry, layer };
+  }
+
+  /** Names in a directory, sorted by code unit; none where `path` is no directory. */
+  list(path: string): string[] {
+    const top = this.#layers.length;
+    const floor = this.#floor(path, top);
+    const shown = new Map<string, boolean>();
+    for (let i = top - 1; i >= floor; i--) {
+      for (const name of this.#layers[i]!.children.get(path) ?? []) {
+        if (!shown.has(name)) shown.set(name, this.#layers[i]!.entries.get(joinPath(path, name))!.type !== 'whiteout');
+      }
+    }
+    return [...shown].flatMap(([name, isThere]) => (isThere ? [name] : [])).sort();
+  }
+
+  /**
+   * `path` with all links of its directories resolved inside the root, and that of its last component too when
+   * `followLast`. Components that do not exist are kept as written.
+   * @throws FILE_OPERATION_FAILED for a loop of links
+   */
+  resolve(path: string, followLast: boolean): string {
+    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
+    let at = '';
+    for (let links = 0; rest.length > 0; ) {
+      const name = rest.shift()!;
+      if (name === '..') {
+        at = parentPath(at);
+        continue;
+      }
+      const next = joinPath(at, name);
+      const found = rest.length > 0 || followLast ? this.lookup(next)?.entry : undefined;
+      if (found?.type !== 'symlink') {
+        at = next;
+        continue;
+      }
+      if (++links > MOST_LINKS) throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
+      const target = found.linkName!;
+      if (target.startsWith('/')) at = '';
+      rest.unshift(...target.split('/').filter((part) => part !== '' && part !== '.'));
+    }
+    return at;
+  }
+
+  /** Everything below `path` and itself, parents before children, sorted. */
+  *walk(path: string): Generator<ViewEntry> {
+    const found = this.lookup(path);
+    if (!found) return;
+    yield found;
+    if (found.entry.type !== 'directory') return;
+    for (const name of this.list(path)) yield* this.walk(joinPath(path, name));
+  }
+}
