@@ -40,7 +40,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
     ociVersion: '1.0.2',
     process: {
       terminal,
-      user: { uid: spec.uid, gid: spec.gid, additionalGids: spec.additionalGids },
+      user: { uid: spec.uid, gid: spec.gid, additionalGids: spec.additionalGids, umask: 0o022 },
       args: spec.args,
       env: spec.env,
       cwd: spec.cwd,

@@ -5,7 +5,7 @@ import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
-import { forwardOutput, waitForExit } from './child-process.js';
+import { startProcess } from './child-process.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
 
@@ -50,21 +50,10 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
   ];
   const run = ['run', '--bundle', directory, '--pid-file', join(directory, PID_FILE), id];
-  const child = spawn(program, [...common, ...run], {
-    stdio: inherit ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
-    detached: !inherit,
-  });
-  forwardOutput(child, io);
-  const stopKilling = killOnAbort(signal, () => child.kill('SIGKILL'), [
-    program,
-    ...common,
-    'delete',
-    '--force',
-    id,
-  ]);
+  const child = startProcess(program, [...common, ...run], io);
+  const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
   try {
-    const exitCode = await waitForExit(child);
+    const exitCode = await child.exitCode;
     throwIfAborted(signal);
     if (exitCode !== 0) throwRuntimeError(readFileSync(log, 'utf8'), call);
     return { exitCode };
@@ -110,7 +99,9 @@ function killOnAbort(
     }
     await deleteOnce();
   };
-  const start = () => (deleting = repeat());
+  const start = () => {
+    deleting = repeat();
+  };
   signal.addEventListener('abort', start, { once: true });
   return async () => {
     ended = true;

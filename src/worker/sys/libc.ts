@@ -16,6 +16,11 @@ function loadLibc(): ReturnType<typeof Koffi.load> {
   return libc;
 }
 
+/** Absolute path of the koffi module, for a process that is to load it without this one. */
+export function koffiPath(): string {
+  return createRequire(ownFile()).resolve('koffi');
+}
+
 /** Path of this module or of the bundle that holds it; ES modules have no `__filename`, so the stack tells. */
 function ownFile(): string {
   if (typeof __filename === 'string') return __filename;

@@ -1,0 +1,103 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BuildError, throwIfAborted } from '../../errors.js';
+import { PID_FILE } from '../snapshot/work-directory.js';
+import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
+import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
+import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
+import { startProcess } from './child-process.js';
+import type { Executor, ProcessSpec } from './executor.js';
+import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
+import { resolveInRoot } from './root-path.js';
+
+/**
+ * An executor for machines without an OCI runtime: util-linux makes the namespaces and node itself is the first process in them, which
+ * turns into the build's. It gives what the runtimes give but the filter of system calls, and takes 40 ms more.
+ *
+ * @param unshare absolute path of util-linux's program
+ */
+export function createEmbeddedSandbox(unshare: string): Executor {
+  return {
+    name: 'sandbox',
+    async run(spec, io, signal) {
+      throwIfAborted(signal);
+      enterMountNamespace();
+      const input = createInput(spec);
+      const inputFile = join(spec.directory, 'sandbox.json');
+      writeFileSync(inputFile, JSON.stringify(input));
+      writeFileSync(input.errorFile, '');
+      const namespaces = [
+        '--pid',
+        '--mount',
+        '--ipc',
+        '--uts',
+        ...(spec.network === 'none' ? ['--net'] : []),
+      ];
+      const options = ['--fork', '--kill-child', '--propagation', 'private', ...namespaces];
+      const command = [...options, '--', process.execPath, ...sandboxInitArguments(inputFile)];
+      const child = startProcess(unshare, command, io, {});
+      const kill = () => killSandbox(input.pidFile, child.kill);
+      signal.addEventListener('abort', kill, { once: true });
+      try {
+        const exitCode = await child.exitCode;
+        throwIfAborted(signal);
+        if (exitCode !== 0) throwStartError(readFileSync(input.errorFile, 'utf8'), spec);
+        return { exitCode };
+      } catch (error) {
+        if (error instanceof BuildError || signal.aborted) throw error;
+        throw new BuildError('EXECUTOR_FAILED', `unshare cannot be started: ${(error as Error).message}`, {
+          cause: error,
+        });
+      } finally {
+        signal.removeEventListener('abort', kill);
+      }
+    },
+  };
+}
+
+function createInput(spec: ProcessSpec): SandboxInput {
+  const sandboxed = spec.security === 'sandbox';
+  const kept = new Set<string>(capabilitiesFor(spec.security));
+  const own = new Set<string>(capabilitiesFor('insecure'));
+  return {
+    rootfs: spec.rootfs,
+    readonlyRootfs: spec.readonlyRootfs ?? false,
+    args: spec.args,
+    env: spec.env,
+    cwd: spec.cwd,
+    uid: spec.uid,
+    gid: spec.gid,
+    groups: spec.additionalGids,
+    hostname: spec.hostname,
+    raiseLoopback: spec.network === 'none',
+    bindSys: spec.network === 'host' && inUserNamespace(),
+    writableSys: !sandboxed,
+    mounts: spec.mounts.map((mount) => ({ ...mount, target: resolveInRoot(spec.rootfs, mount.target) })),
+    maskedPaths: sandboxed ? MASKED_PATHS : [],
+    readonlyPaths: sandboxed ? READONLY_PATHS : [],
+    dropped: CAPABILITIES.flatMap((name, number) => (own.has(name) && !kept.has(name) ? [number] : [])),
+    errorFile: join(spec.directory, 'log'),
+    pidFile: join(spec.directory, PID_FILE),
+  };
+}
+
+/** The end of the first process ends all others. Before it has told its pid, it ends with unshare. */
+function killSandbox(pidFile: string, killUnshare: () => void): void {
+  try {
+    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
+    if (pid > 1) process.kill(pid, 'SIGKILL');
+  } catch {
+    // It never started, or has ended already.
+  }
+  killUnshare();
+}
+
+function throwStartError(message: string, { args }: ProcessSpec): void {
+  if (message === '') return;
+  if (/not found|no such file|exec format|permission denied|not a directory/.test(message)) {
+    throw new BuildError('RUN_FAILED', `"${args[0]}" cannot be started: ${message}`);
+  }
+  throw new BuildError('EXECUTOR_FAILED', `the sandbox cannot be set up: ${message}`, {
+    hint: 'install the package crun',
+  });
+}

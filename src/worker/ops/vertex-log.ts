@@ -1,0 +1,37 @@
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JobContext } from '../../graph/contract.js';
+import { digestHex } from '../../oci/digest.js';
+
+/** Path of the log of a vertex's last run: all its output, both streams as they came. */
+export function vertexLogPath(logs: string, vertexDigest: JobContext['vertex']['digest']): string {
+  return join(logs, `${digestHex(vertexDigest)}.log`);
+}
+
+/** Shows output and keeps it in a file, which exists from the first output on. */
+export class VertexLog implements Disposable {
+  readonly #logs: string;
+  readonly #job: JobContext;
+  #fd: number | undefined;
+
+  constructor(logs: string, job: JobContext) {
+    this.#logs = logs;
+    this.#job = job;
+  }
+
+  write(stream: 1 | 2, data: Uint8Array): void {
+    this.#job.log(stream, data);
+    this.#fd ??= this.#open();
+    writeSync(this.#fd, data);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #open(): number {
+    mkdirSync(this.#logs, { recursive: true, mode: 0o700 });
+    return openSync(vertexLogPath(this.#logs, this.#job.vertex.digest), 'w', 0o600);
+  }
+}
