@@ -1,0 +1,19 @@
+import type { Executor } from '../../src/worker/executor/executor.js';
+import { createExecutor } from '../../src/worker/executor/select-executor.js';
+import { findProgram, needs } from '../kit/needs.js';
+import { testExecutor } from '../suites/executor.js';
+
+const PROGRAMS: Readonly<Record<Executor['name'], string>> = {
+  crun: 'crun',
+  runc: 'runc',
+  sandbox: 'unshare',
+};
+
+for (const [name, program] of Object.entries(PROGRAMS) as [Executor['name'], string][]) {
+  describe(`running a process with ${name}`, () => {
+    testExecutor((context) => {
+      needs(context, 'root', { program }, { program: 'busybox' });
+      return createExecutor({ name, program: findProgram(program)! });
+    });
+  });
+}

@@ -1,0 +1,156 @@
+import { expect } from 'chai';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Layer } from '../../src/graph/contract.js';
+import { mountOverlay, unmount } from '../../src/worker/sys/mounts.js';
+import { enterMountNamespace, inUserNamespace } from '../../src/worker/sys/namespaces.js';
+import { getXattr } from '../../src/worker/sys/syscalls.js';
+import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
+import { makeContext } from '../kit/context.js';
+import { codeOf } from '../kit/code-of.js';
+import { needs } from '../kit/needs.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+
+const never = new AbortController().signal;
+
+describe('a root file system of layers', () => {
+  before(function () {
+    needs(this, 'root');
+  });
+
+  /** Layers are directories here: layer i is the directory i. */
+  function openRoots(
+    directories: readonly string[],
+    work = tmpDir(),
+  ): { roots: OverlayRoots; layers: Layer[]; work: string } {
+    const roots = new OverlayRoots({
+      work,
+      layers: { directory: (_, position) => Promise.resolve(directories[position]!) },
+    });
+    return { roots, layers: directories.map(() => ({}) as Layer), work };
+  }
+
+  it('shows the files of all layers, the upper ones first', async () => {
+    const { roots, layers } = openRoots([makeContext({ a: '1', b: '1' }), makeContext({ b: '2' })]);
+    {
+      await using root = await roots.mount(layers, never);
+      expect([
+        readFileSync(join(root.path, 'a'), 'utf8'),
+        readFileSync(join(root.path, 'b'), 'utf8'),
+      ]).to.deep.equal(['1', '2']);
+    }
+    await roots.close();
+  });
+
+  it('keeps writes apart, as an overlay change set', async () => {
+    const base = makeContext({ 'gone/file': 'x', 'kept/file': 'x' });
+    const { roots, layers, work } = openRoots([base]);
+    const root = await roots.mount(layers, never);
+    rmSync(join(root.path, 'gone'), { recursive: true });
+    rmSync(join(root.path, 'kept'), { recursive: true });
+    mkdirSync(join(root.path, 'kept'));
+    writeFileSync(join(root.path, 'new'), 'y');
+    root.unmount();
+    expect(readdirSync(root.upper).sort()).to.deep.equal(['gone', 'kept', 'new']);
+    expect(lstatSync(join(root.upper, 'gone')).isCharacterDevice()).to.equal(true);
+    const opaque = inUserNamespace() ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
+    expect(getXattr(join(root.upper, 'kept'), opaque)?.toString()).to.equal('y');
+    expect(existsSync(join(base, 'gone/file'))).to.equal(true);
+    await root[Symbol.asyncDispose]();
+    await roots.close();
+    expect(readdirSync(work)).to.deep.equal([]);
+  });
+
+  it('is an empty directory without layers', async () => {
+    const { roots } = openRoots([]);
+    {
+      await using root = await roots.mount([], never);
+      expect(readdirSync(root.path)).to.deep.equal([]);
+      writeFileSync(join(root.path, 'new'), '');
+    }
+    await roots.close();
+  });
+
+  it('has the mode and owner of the topmost root directory', async () => {
+    const base = makeContext({});
+    const { roots, layers } = openRoots([base]);
+    {
+      await using root = await roots.mount(layers, never);
+      expect(lstatSync(root.path).mode & 0o7777).to.equal(lstatSync(base).mode & 0o7777);
+    }
+    await roots.close();
+  });
+
+  it('may have 400 layers with long paths', async () => {
+    const dir = tmpDir();
+    const directories = Array.from({ length: 400 }, (_, i) => join(dir, `${'long-'.repeat(20)}${i}`));
+    for (const [i, path] of directories.entries())
+      makeContext({ [`file-${i}`]: '' }, (mkdirSync(path), path));
+    const { roots, layers } = openRoots(directories);
+    {
+      await using root = await roots.mount(layers, never);
+      expect(readdirSync(root.path)).to.have.length(400);
+    }
+    await roots.close();
+  });
+
+  it('is refused with more layers than the kernel takes', async () => {
+    const { roots, layers, work } = openRoots(Array.from({ length: 501 }, () => '/'));
+    expect(await codeOf(roots.mount(layers, never))).to.equal('MOUNT_FAILED');
+    await roots.close();
+    expect(readdirSync(work)).to.deep.equal([]);
+  });
+
+  it('of one layer is bound read-only where nothing may be written', () => {
+    enterMountNamespace();
+    const target = tmpDir();
+    mountOverlay({ lowers: [makeContext({ a: '' })], target });
+    expect(() => writeFileSync(join(target, 'b'), '')).to.throw('EROFS');
+    unmount(target);
+    expect(readdirSync(target)).to.deep.equal([]);
+  });
+
+  it('and what runs in it are swept after their process was killed', async () => {
+    const work = tmpDir();
+    const script = `
+      const { OverlayRoots } = await import('./src/worker/snapshot/overlay.ts');
+      const { writeFileSync } = await import('node:fs');
+      const { spawn } = await import('node:child_process');
+      const roots = new OverlayRoots({ work: process.env.WORK, layers: { directory: async () => '/' } });
+      const root = await roots.mount([], new AbortController().signal);
+      const child = spawn('sleep', ['4713'], { detached: true, stdio: 'ignore' });
+      writeFileSync(root.directory + '/pid', String(child.pid));
+      console.log(child.pid);
+      setInterval(() => undefined, 1000);`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      env: { ...process.env, WORK: work },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const left = Number(line.toString());
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(existsSync(`/proc/${left}`)).to.equal(true);
+
+    const { roots } = openRoots([], work);
+    await (await roots.mount([], never))[Symbol.asyncDispose]();
+
+    expect(readdirSync(work)).to.have.length(1);
+    await roots.close();
+    await waitUntil(() => !existsSync(`/proc/${left}`) || isZombie(left));
+  });
+});
+
+async function waitUntil(condition: () => boolean): Promise<void> {
+  const until = Date.now() + 2000;
+  while (!condition()) {
+    if (Date.now() > until) throw new Error('it did not happen');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function isZombie(pid: number): boolean {
+  return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}

@@ -1,0 +1,234 @@
+import { expect } from 'chai';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Layer } from '../../src/graph/contract.js';
+import type { Executor, ProcessSpec } from '../../src/worker/executor/executor.js';
+import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
+import { makeBaseRootfs } from '../kit/base-image.js';
+import { codeOf } from '../kit/code-of.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+
+interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What the process wrote, first level. */
+  readonly written: readonly string[];
+}
+
+/** What every executor does. `create` runs once, in a `before` that may skip. */
+export function testExecutor(create: (context: Mocha.Context) => Executor): void {
+  let executor: Executor;
+  let overlays: OverlayRoots;
+  const work = tmpDir();
+
+  before(function () {
+    executor = create(this);
+    const base = makeBaseRootfs();
+    overlays = new OverlayRoots({ work, layers: { directory: () => Promise.resolve(base) } });
+  });
+
+  afterEach(() => {
+    expect(readdirSync(work).flatMap((own) => readdirSync(join(work, own)))).to.deep.equal([]);
+  });
+
+  after(() => overlays?.close());
+
+  async function run(
+    script: string | readonly string[],
+    options: Partial<ProcessSpec> = {},
+    signal = new AbortController().signal,
+    onText: (text: string) => void = () => undefined,
+  ): Promise<Outcome> {
+    await using root = await overlays.mount([{} as Layer], signal);
+    const texts: [string, string] = ['', ''];
+    const spec: ProcessSpec = {
+      rootfs: root.path,
+      directory: root.directory,
+      args: typeof script === 'string' ? ['/bin/sh', '-c', script] : script,
+      env: ['PATH=/bin', 'HOME=/root'],
+      cwd: '/',
+      uid: 0,
+      gid: 0,
+      additionalGids: [0],
+      hostname: 'builder',
+      network: 'host',
+      security: 'sandbox',
+      mounts: [],
+      ...options,
+    };
+    const onOutput = (stream: 1 | 2, data: Uint8Array) => {
+      const text = Buffer.from(data).toString('utf8');
+      texts[stream - 1] += text;
+      onText(text);
+    };
+    const { exitCode } = await executor.run(spec, { onOutput }, signal);
+    root.unmount();
+    return { exitCode, stdout: texts[0], stderr: texts[1], written: readdirSync(root.upper).sort() };
+  }
+
+  it('hands on both streams', async () => {
+    const outcome = await run('echo one; echo two >&2');
+    expect(outcome).to.deep.equal({ exitCode: 0, stdout: 'one\n', stderr: 'two\n', written: [] });
+  });
+
+  it('loses no output', async () => {
+    const { stdout } = await run(
+      'i=0; while [ $i -lt 20000 ]; do echo "line $i of many, to be kept"; i=$((i+1)); done',
+    );
+    expect(stdout.split('\n')).to.have.length(20001);
+    expect(stdout.endsWith('line 19999 of many, to be kept\n')).to.equal(true);
+  });
+
+  it('lets a user open /dev/stdout and /dev/stderr', async () => {
+    const outcome = await run('echo one > /dev/stdout; echo two > /dev/stderr', {
+      uid: 1000,
+      gid: 1000,
+      additionalGids: [1000],
+    });
+    expect(outcome).to.deep.equal({ exitCode: 0, stdout: 'one\n', stderr: 'two\n', written: [] });
+  });
+
+  it('gives the exit code', async () => {
+    expect((await run('exit 3')).exitCode).to.equal(3);
+  });
+
+  it('gives 128 and the signal for a shell whose program a signal ended', async () => {
+    expect((await run("sh -c 'kill -9 $$'; exit $?")).exitCode).to.equal(137);
+  });
+
+  it('keeps what the process wrote', async () => {
+    expect((await run('mkdir /made && touch /made/file')).written).to.deep.equal(['made']);
+  });
+
+  it('passes arguments and environment as they are', async () => {
+    const env = ['PATH=/bin', 'HOME=/root', 'QUOTED=a "b" $c\nd', 'EMPTY='];
+    const { stdout } = await run(['sh', '-c', 'echo "$1|$QUOTED|$EMPTY|"; env | grep -c =', 'sh', 'a  b'], {
+      env,
+    });
+    const ofTheShell = ['SHLVL', 'PWD'];
+    expect(stdout).to.equal(`a  b|a "b" $c\nd||\n${env.length + ofTheShell.length}\n`);
+  });
+
+  it('starts in the working directory', async () => {
+    expect((await run('pwd', { cwd: '/var/tmp' })).stdout).to.equal('/var/tmp\n');
+  });
+
+  it('runs as the user, with the supplementary groups', async () => {
+    const { stdout } = await run('id -u; id -g; id -G', {
+      uid: 1000,
+      gid: 1000,
+      additionalGids: [1000, 10, 27],
+    });
+    const [uid, gid, groups] = stdout.split('\n');
+    expect([uid, gid]).to.deep.equal(['1000', '1000']);
+    expect(new Set(groups!.split(' '))).to.deep.equal(new Set(['1000', '10', '27']));
+  });
+
+  it("gives Docker's capabilities to root and none to others", async () => {
+    const script = "grep -E 'Cap(Eff|Bnd)' /proc/self/status | tr -d '\\t '";
+    expect((await run(script)).stdout).to.equal('CapEff:00000000a80425fb\nCapBnd:00000000a80425fb\n');
+    const user = await run(script, { uid: 1000, gid: 1000, additionalGids: [1000] });
+    expect(user.stdout).to.equal('CapEff:0000000000000000\nCapBnd:00000000a80425fb\n');
+  });
+
+  it('has a host name, pids and mounts of its own', async () => {
+    const { stdout } = await run('hostname; echo $$; mount | wc -l; ls /proc | grep -c "^[0-9]"');
+    const [hostname, pid, mounts, processes] = stdout.split('\n');
+    expect([hostname, pid]).to.deep.equal(['builder', '1']);
+    expect(Number(mounts)).to.be.lessThan(40);
+    expect(Number(processes)).to.be.lessThan(5);
+  });
+
+  it('has the devices, and no way to change the host', async () => {
+    const script =
+      'echo x > /dev/null && head -c 4 /dev/urandom | wc -c; [ -c /dev/tty ] && echo tty; echo 1 > /proc/sys/vm/overcommit_memory; echo $?';
+    expect((await run(script)).stdout).to.equal('4\ntty\n1\n');
+  });
+
+  it('has the network of the host, or loopback alone', async () => {
+    const script = 'ls /sys/class/net | sort | tr "\\n" " "; ip addr show lo | grep -c LOOPBACK,UP';
+    expect((await run(script, { network: 'none' })).stdout).to.match(/^lo 1\n$/);
+    const host = readdirSync('/sys/class/net').sort().join(' ');
+    expect((await run('ls /sys/class/net | sort | tr "\\n" " "')).stdout.trim()).to.equal(host);
+  });
+
+  it('shows bind mounts, files and directories, read-only where asked', async () => {
+    const dir = tmpDir();
+    mkdirSync(join(dir, 'tree'));
+    writeFileSync(join(dir, 'tree/file'), 'in a tree\n');
+    writeFileSync(join(dir, 'single'), 'single\n');
+    const mounts = [
+      { source: join(dir, 'tree'), target: '/tmp', readonly: true },
+      { source: join(dir, 'single'), target: '/etc/profile', readonly: true },
+      { source: join(dir, 'tree'), target: '/var/tmp', readonly: false },
+    ];
+    const { stdout } = await run(
+      'cat /tmp/file /etc/profile; touch /tmp/x 2>/dev/null || echo read-only; echo y > /var/tmp/y; echo 2>/dev/null > /etc/profile || echo kept',
+      { mounts },
+    );
+    expect(stdout).to.equal('in a tree\nsingle\nread-only\nkept\n');
+    expect(readdirSync(join(dir, 'tree')).sort()).to.deep.equal(['file', 'y']);
+  });
+
+  it('keeps the root file system read-only where asked', async () => {
+    expect((await run('touch /x 2>/dev/null || echo no', { readonlyRootfs: true })).stdout).to.equal('no\n');
+  });
+
+  it('does not wait for a process in the background', async () => {
+    const started = performance.now();
+    const { stdout } = await run('(sleep 60; echo late) & setsid sleep 61 & echo done');
+    expect(stdout).to.equal('done\n');
+    expect(performance.now() - started).to.be.lessThan(5000);
+    expect(processesNamed('sleep 61')).to.deep.equal([]);
+  });
+
+  it('says which program is missing', async () => {
+    expect(await codeOf(run(['no-such-program']))).to.equal('RUN_FAILED');
+    expect(await codeOf(run(['/etc/passwd']))).to.equal('RUN_FAILED');
+  });
+
+  it('ends everything within a second of an abort', async () => {
+    const controller = new AbortController();
+    const reason = new Error('stop');
+    let aborted = 0;
+    const error = await run(
+      'trap "" TERM INT; setsid sleep 4711 & echo ready; sleep 4712',
+      {},
+      controller.signal,
+      () => {
+        aborted = performance.now();
+        controller.abort(reason);
+      },
+    ).catch((thrown: unknown) => thrown);
+    expect(error).to.equal(reason);
+    expect(performance.now() - aborted).to.be.lessThan(1000);
+    expect([...processesNamed('sleep 4711'), ...processesNamed('sleep 4712')]).to.deep.equal([]);
+  });
+
+  for (const afterMs of [1, 3, 6, 10, 20, 40]) {
+    it(`leaves nothing when the abort comes ${afterMs} ms after the start`, async () => {
+      const controller = new AbortController();
+      const reason = new Error('stop');
+      setTimeout(() => controller.abort(reason), afterMs);
+      const started = performance.now();
+      expect(
+        await run(`sleep 48${afterMs}`, {}, controller.signal).catch((thrown: unknown) => thrown),
+      ).to.equal(reason);
+      expect(performance.now() - started).to.be.lessThan(1000 + afterMs);
+      expect(processesNamed(`sleep 48${afterMs}`)).to.deep.equal([]);
+    });
+  }
+}
+
+function processesNamed(command: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    const file = `/proc/${pid}/cmdline`;
+    if (!/^\d+$/.test(pid) || !existsSync(file)) return false;
+    try {
+      return readFileSync(file, 'utf8').split('\0').join(' ').trim() === command;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,56 @@
+import { expect } from 'chai';
+import { readdirSync } from 'node:fs';
+import { createLockAcquirer, lockDirectory } from '../../../src/worker/sys/flock.js';
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { tmpDir } from '../../kit/tmp-dir.js';
+
+describe('a lock', () => {
+  it('is held by one at a time; the others wait and say so once', async () => {
+    const acquire = createLockAcquirer(tmpDir());
+    const order: string[] = [];
+    const first = await acquire('a');
+    const second = acquire('a', { onWait: () => order.push('waits') }).then((lock) => {
+      order.push('second');
+      return lock;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    order.push('released');
+    first[Symbol.dispose]();
+    (await second)[Symbol.dispose]();
+    expect(order).to.deep.equal(['waits', 'released', 'second']);
+  });
+
+  it('is shared by readers', async () => {
+    const acquire = createLockAcquirer(tmpDir());
+    using _one = await acquire('a', { shared: true });
+    using _two = await acquire('a', { shared: true });
+  });
+
+  it('is not waited for after an abort', async () => {
+    const acquire = createLockAcquirer(tmpDir());
+    using _held = await acquire('a');
+    const controller = new AbortController();
+    const reason = new Error('stop');
+    const waiting = acquire('a', { signal: controller.signal });
+    controller.abort(reason);
+    expect(await waiting.catch((error: unknown) => error)).to.equal(reason);
+  });
+
+  it('leaves no file, whatever its name', async () => {
+    const dir = join(tmpDir(), 'locks');
+    const lock = await createLockAcquirer(dir)('sha256:../../x');
+    expect(readdirSync(dir)).to.have.length(1);
+    lock[Symbol.dispose]();
+    lock[Symbol.dispose]();
+    expect(readdirSync(dir)).to.deep.equal([]);
+  });
+
+  it('on a directory ends with its descriptor', () => {
+    const dir = tmpDir();
+    const fd = lockDirectory(dir)!;
+    expect(lockDirectory(dir)).to.equal(undefined);
+    closeSync(fd);
+    closeSync(lockDirectory(dir)!);
+  });
+});
