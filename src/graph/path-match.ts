@@ -1,0 +1,85 @@
+import { BuildError } from '../errors.js';
+
+/** Whether COPY would treat `pattern` as a wildcard: `*`, `?` or `[` that no backslash takes its meaning. */
+export function hasWildcard(pattern: string): boolean {
+  return /(^|[^\\])(\\\\)*[*?[]/.test(pattern);
+}
+
+const compiled = new Map<string, RegExp>();
+
+/**
+ * Go's filepath.Match: `*` and `?` do not cross '/', `[a-z]` and `[^a]` are classes, a backslash takes the meaning away.
+ * The whole name must match. @throws INVALID_VALUE for a malformed pattern
+ */
+export function matchPath(pattern: string, name: string): boolean {
+  let expression = compiled.get(pattern);
+  if (!expression) {
+    expression = new RegExp(`^${pathPatternSource(pattern)}$`, 'su');
+    compiled.set(pattern, expression);
+  }
+  return expression.test(name);
+}
+
+function pathPatternSource(pattern: string): string {
+  let source = '';
+  const characters = [...pattern];
+  for (let i = 0; i < characters.length; i++) {
+    const char = characters[i]!;
+    if (char === '*') source += '[^/]*';
+    else if (char === '?') source += '[^/]';
+    else if (char === '[') {
+      const end = classEnd(characters, i, pattern);
+      source += classSource(characters.slice(i + 1, end), pattern);
+      i = end;
+    } else if (char === '\\') {
+      if (++i === characters.length) throw malformed(pattern);
+      source += quote(characters[i]!);
+    } else source += quote(char);
+  }
+  return source;
+}
+
+function classEnd(characters: readonly string[], start: number, pattern: string): number {
+  for (let i = start + 1 + (characters[start + 1] === '^' ? 1 : 0); i < characters.length; i++) {
+    if (characters[i] === '\\') i++;
+    else if (characters[i] === ']') return i;
+  }
+  throw malformed(pattern);
+}
+
+function classSource(inner: readonly string[], pattern: string): string {
+  const negated = inner[0] === '^';
+  const items = negated ? inner.slice(1) : inner;
+  if (items.length === 0) throw malformed(pattern);
+  let source = '';
+  for (let i = 0; i < items.length; i++) {
+    if (items[i] === '-' && (i === 0 || i === items.length - 1)) throw malformed(pattern);
+    if (items[i] === '\\') i++;
+    const low = items[i]!;
+    if (items[i + 1] !== '-') {
+      source += quoteInClass(low);
+      continue;
+    }
+    i += 2;
+    if (items[i] === '\\') i++;
+    const high = items[i];
+    if (high === undefined) throw malformed(pattern);
+    if (low <= high) source += `${quoteInClass(low)}-${quoteInClass(high)}`;
+  }
+  if (source === '') return negated ? '[^/]' : '(?!)';
+  return negated ? `(?:(?!/)[^${source}])` : `[${source}]`;
+}
+
+function quote(char: string): string {
+  return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
+}
+
+function quoteInClass(char: string): string {
+  return /[\\\]^[-]/.test(char) ? `\\${char}` : char;
+}
+
+function malformed(pattern: string): BuildError {
+  return new BuildError('INVALID_VALUE', `the pattern "${pattern}" is malformed`, {
+    hint: 'close every "[", or put a backslash before it where it is part of a name',
+  });
+}

@@ -1,0 +1,198 @@
+import { BuildError } from '../errors.js';
+
+/**
+ * The lines of an ignore file that are patterns: comments (`#` in the first column) and empty lines left out, cleaned,
+ * without a leading slash, `!` kept in front.
+ */
+export function parseIgnoreFile(text: string): string[] {
+  const patterns: string[] = [];
+  for (const raw of (text.startsWith('\ufeff') ? text.slice(1) : text).split('\n')) {
+    if (raw.startsWith('#')) continue;
+    let pattern = raw.trim();
+    if (pattern === '') continue;
+    const negated = pattern.startsWith('!');
+    if (negated) pattern = pattern.slice(1).trim();
+    if (pattern !== '') {
+      pattern = cleanPath(pattern);
+      if (pattern.length > 1 && pattern.startsWith('/')) pattern = pattern.slice(1);
+    }
+    patterns.push(negated ? `!${pattern}` : pattern);
+  }
+  return patterns;
+}
+
+/** Go's filepath.Clean. */
+function cleanPath(path: string): string {
+  const rooted = path.startsWith('/');
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
+    else if (part !== '..' || !rooted) parts.push(part);
+  }
+  const cleaned = parts.join('/');
+  return rooted ? `/${cleaned}` : cleaned || '.';
+}
+
+interface Pattern {
+  readonly text: string;
+  readonly negated: boolean;
+  readonly depth: number;
+  readonly matches: (path: string) => boolean;
+}
+
+/** Which patterns matched a directory, so that what is below it need not ask again. */
+export interface ParentMatch {
+  readonly matched: boolean;
+  readonly byPattern: readonly boolean[];
+}
+
+/**
+ * moby/patternmatcher's rules: patterns in order, the last match wins, `!` takes a match back, a pattern that matches a
+ * directory matches everything below it. Paths are relative and clean.
+ */
+export class PatternMatcher {
+  /** Whether some pattern starts with `!`. */
+  readonly hasExclusions: boolean;
+  readonly #patterns: readonly Pattern[];
+
+  /** @throws DOCKERIGNORE_INVALID for a malformed pattern */
+  constructor(patterns: readonly string[]) {
+    this.#patterns = patterns.flatMap((pattern) => {
+      const text = pattern.trim();
+      return text === '' ? [] : [compile(text)];
+    });
+    this.hasExclusions = this.#patterns.some((pattern) => pattern.negated);
+  }
+
+  /** Whether `path` is ignored, by itself or by a directory above it. */
+  matches(path: string): boolean {
+    return this.#decide(path).matched;
+  }
+
+  /** The pattern that had the last word on an ignored `path`. */
+  matchingPattern(path: string): string | undefined {
+    const { matched, last } = this.#decide(path);
+    return matched ? last?.text : undefined;
+  }
+
+  #decide(path: string): { matched: boolean; last: Pattern | undefined } {
+    const parents = parentsOf(path);
+    let matched = false;
+    let last: Pattern | undefined;
+    for (const pattern of this.#patterns) {
+      if (pattern.negated !== matched) continue;
+      if (!pattern.matches(path) && !parents.some((parent) => pattern.matches(parent))) continue;
+      matched = !pattern.negated;
+      last = pattern;
+    }
+    return { matched, last };
+  }
+
+  /** As {@link matches}, with what is known of the parent directory (undefined for the root). */
+  matchesBelow(path: string, parent: ParentMatch | undefined): ParentMatch {
+    let matched = false;
+    const byPattern = this.#patterns.map((pattern, i) => {
+      const isAsked = pattern.negated === matched;
+      const hit = parent?.byPattern[i] === true || (isAsked && pattern.matches(path));
+      if (hit) matched = !pattern.negated;
+      return hit;
+    });
+    return { matched, byPattern };
+  }
+
+  /** Whether nothing below the ignored directory `path` can be taken back by a `!` pattern. */
+  canSkipDirectory(path: string): boolean {
+    if (!this.hasExclusions) return true;
+    const prefix = `${path}/`;
+    return this.#patterns.every((pattern) => {
+      if (!pattern.negated) return true;
+      const text = `${pattern.text.slice(1)}/`;
+      const wild = text.search(/[*?[\\]/);
+      const fixed = wild < 0 ? text : text.slice(0, wild);
+      return !(fixed.startsWith(prefix) || prefix.startsWith(fixed));
+    });
+  }
+}
+
+function parentsOf(path: string): string[] {
+  const parents: string[] = [];
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) parents.push(path.slice(0, slash));
+  return parents;
+}
+
+function compile(written: string): Pattern {
+  const negated = written.startsWith('!');
+  const text = cleanPath(negated ? written.slice(1) : written);
+  if (negated && written.length === 1) throw malformed(written, 'it has nothing after "!"');
+  return { text: written, negated, depth: text.split('/').length, matches: matcherOf(text, written) };
+}
+
+/** Exact, prefix (`x/**`) and suffix (`**` + `/x`) patterns are compared as text; these short cuts are part of the rules. */
+function matcherOf(text: string, written: string): (path: string) => boolean {
+  const { source, kind } = translate(text, written);
+  if (kind === 'exact') return (path) => path === text;
+  if (kind === 'prefix') return (path) => path.startsWith(text.slice(0, -2));
+  if (kind === 'suffix') {
+    const suffix = text.slice(2);
+    return (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1));
+  }
+  let expression: RegExp;
+  try {
+    expression = new RegExp(source, 's');
+  } catch (error) {
+    throw malformed(written, (error as Error).message);
+  }
+  return (path) => expression.test(path);
+}
+
+type Kind = 'exact' | 'prefix' | 'suffix' | 'expression';
+
+function translate(text: string, written: string): { source: string; kind: Kind } {
+  let source = '^';
+  let kind: Kind = 'exact';
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]!;
+    if (char === '*') {
+      if (text[i + 1] === '*') {
+        i += 1;
+        if (text[i + 1] === '/') i += 1;
+        if (i + 1 === text.length) {
+          if (kind === 'exact') kind = 'prefix';
+          else {
+            source += '.*';
+            kind = 'expression';
+          }
+        } else {
+          source += '(.*/)?';
+          kind = 'expression';
+        }
+        if (i === 1 || (i === 2 && text.startsWith('**/'))) kind = i + 1 === text.length ? kind : 'suffix';
+      } else {
+        source += '[^/]*';
+        kind = 'expression';
+      }
+    } else if (char === '?') {
+      source += '[^/]';
+      kind = 'expression';
+    } else if (char === '\\') {
+      if (i + 1 === text.length) throw malformed(written, 'it ends in a backslash');
+      source += quote(text[++i]!);
+      kind = 'expression';
+    } else if (char === '[' || char === ']') {
+      source += char;
+      kind = 'expression';
+    } else source += quote(char);
+  }
+  return { source: `${source}$`, kind };
+}
+
+function quote(char: string): string {
+  return /[.+()|{}$^*?\\/]/.test(char) ? `\\${char}` : char;
+}
+
+function malformed(pattern: string, why: string): BuildError {
+  return new BuildError('DOCKERIGNORE_INVALID', `the ignore pattern "${pattern}" is malformed: ${why}`, {
+    hint: 'put a backslash before a character that is part of a name',
+  });
+}
