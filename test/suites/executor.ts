@@ -171,6 +171,16 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     expect(readdirSync(join(dir, 'tree')).sort()).to.deep.equal(['file', 'y']);
   });
 
+  it('shows a bind mount below /dev', async () => {
+    const file = join(tmpDir(), 'script');
+    writeFileSync(file, '#!/bin/sh\necho from a script\n', { mode: 0o755 });
+    const mounts = [{ source: file, target: '/dev/pipes/script', readonly: true }];
+    expect(await run(['/dev/pipes/script'], { mounts })).to.deep.include({
+      stdout: 'from a script\n',
+      written: [],
+    });
+  });
+
   it('keeps the root file system read-only where asked', async () => {
     expect((await run('touch /x 2>/dev/null || echo no', { readonlyRootfs: true })).stdout).to.equal('no\n');
   });

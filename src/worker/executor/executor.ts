@@ -35,7 +35,7 @@ export interface ProcessSpec {
   readonly readonlyRootfs?: boolean;
 }
 
-/** A bind mount; the target exists in the root file system. */
+/** A bind mount; the target exists in the root file system, or is below /dev. */
 export interface ProcessMount {
   readonly source: string;
   readonly target: string;

@@ -21,10 +21,12 @@ interface Stub {
 /**
  * Makes the targets of bind mounts that the root file system lacks, parents included, and gives a function that removes those that
  * are still empty. Times of the directories around them stay as they were, so that a mount leaves no trace in a layer.
+ * What is below /dev, /proc and /sys is made by the executor, on the file systems that it mounts there.
  */
 export function createMountStubs(rootfs: string, mounts: readonly ProcessMount[]): () => void {
   const stubs: Stub[] = [];
   for (const mount of mounts) {
+    if (/^\/(dev|proc|sys)\//.test(mount.target)) continue;
     const target = resolveInRoot(rootfs, mount.target);
     addStub({ path: target, isDirectory: statSync(mount.source).isDirectory() }, stubs);
   }

@@ -1,88 +1,48 @@
-import { createHash } from 'node:crypto';
 import { BuildError } from '../../errors.js';
 import type {
   CacheMap,
   CacheMapDep,
   JobContext,
-  Layer,
   ResolvedOp,
   Result,
   SnapshotResult,
 } from '../../graph/contract.js';
-import type { Definition, Vertex } from '../../graph/definition.js';
-import type { ExecMount, ExecOp, SourceOp } from '../../graph/op.js';
+import type { Vertex } from '../../graph/definition.js';
+import type { ExecOp } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
-import { digestFromHash, digestOf, digestOfJson, type Digest } from '../../oci/digest.js';
+import { digestOf, digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
+import type { LayerStore } from '../snapshot/layer-store.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
+import { UnionView } from '../snapshot/union-view.js';
 import { isRunnable } from './emulation.js';
 import { openMountSources } from './exec-mounts.js';
 import { prepareProcess } from './exec-process.js';
+import { pathDigest } from './path-digest.js';
 import { VertexLog } from './vertex-log.js';
 
 /** What an exec op needs of the worker. */
 export interface ExecOpDeps {
   readonly overlays: OverlayRoots;
-  readonly layers: DirectoryCommitter;
+  readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
   /** Directory of logs. */
   readonly logs: string;
-  readonly mounts: MountContents;
-}
-
-/** Makes layers out of what a process wrote: the layer store. */
-export interface DirectoryCommitter {
-  /** Takes over `upper` (overlay upper form, unmounted, on the store's file system) as the layer above `parents`. */
-  commitDirectory(
-    upper: string,
-    parents: readonly Layer[],
-    options: { createdAt: string; signal: AbortSignal },
-  ): Promise<Layer>;
-}
-
-/** What bind mounts read, by content. */
-export interface MountContents {
-  /** Digest of all that is at the absolute path `source` of a snapshot; times do not count. */
-  snapshotDigest(result: SnapshotResult, source: string, signal: AbortSignal): Promise<Digest>;
-  /** The same for a directory of the caller, without the files that the op's patterns ignore. */
-  localDigest(op: SourceOp, source: string, signal: AbortSignal): Promise<Digest>;
-  /** Copies that to the path `target`, which does not exist yet. */
-  copyLocal(op: SourceOp, source: string, target: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
-export function createExecOp(vertex: Vertex, definition: Definition, deps: ExecOpDeps): ResolvedOp {
+export function createExecOp(vertex: Vertex, deps: ExecOpDeps): ResolvedOp {
   const op = vertex.op as ExecOp;
-  const inputOps = vertex.inputs.map((edge) => definition.vertices.get(edge.vertex)?.op);
-  const localOps = inputOps.map((input) => (isLocal(input) ? input : undefined));
   return {
     lane: 'exec',
-    cacheMap: (job) => execCacheMap(op, localOps, deps.mounts, job),
-    exec: async (job, inputs) => [await runExec({ op, localOps, deps, job, inputs })],
+    cacheMap: () => Promise.resolve(execCacheMap(op, vertex.inputs.length, deps.layers)),
+    exec: async (job, inputs) => [await runExec({ op, deps, job, inputs })],
   };
 }
 
-export interface ExecRun {
-  readonly op: ExecOp;
-  /** For each input of the vertex: its op where it is a directory of the caller. */
-  readonly localOps: readonly (SourceOp | undefined)[];
-  readonly deps: ExecOpDeps;
-  readonly job: JobContext;
-  readonly inputs: readonly Result[];
-}
-
-function isLocal(op: Vertex['op'] | undefined): op is SourceOp {
-  return op?.kind === 'source' && op.identifier.startsWith('local://');
-}
-
-async function execCacheMap(
-  op: ExecOp,
-  localOps: readonly (SourceOp | undefined)[],
-  contents: MountContents,
-  job: JobContext,
-): Promise<CacheMap> {
+function execCacheMap(op: ExecOp, inputCount: number, layers: ExecOpDeps['layers']): CacheMap {
   const { args, env, cwd, user, hostname, network, security, mounts, root } = op;
   const platform = formatPlatform(op.platform);
   const digest = digestOfJson({
@@ -98,36 +58,34 @@ async function execCacheMap(
     root,
     platform,
   });
-  const deps = localOps.map(async (localOp, i): Promise<CacheMapDep> => {
-    const sources =
-      i === root ? [] : mounts.filter((mount) => mount.input === i).map((mount) => mount.source);
-    if (sources.length === 0) return {};
-    if (localOp)
-      return { early: await combine(sources, (path) => contents.localDigest(localOp, path, job.signal)) };
-    return {
-      contentDigest: (input) =>
-        combine(sources, (path) => contents.snapshotDigest(input as SnapshotResult, path, job.signal)),
-    };
-  });
-  return { digest, deps: await Promise.all(deps), components: componentsOf(op, platform) };
+  const deps = Array.from({ length: inputCount }, (_, i) => execDep(op, i, layers));
+  return { digest, deps, components: componentsOf(op, platform) };
 }
 
-async function combine(paths: readonly string[], digest: (path: string) => Promise<Digest>): Promise<Digest> {
-  const combined = createHash('sha256');
-  for (const path of paths) combined.update(`${await digest(path)}\n`);
-  return digestFromHash(combined);
+/** The root takes part as a whole, an input that is only mounted with what the mounts show of it. */
+function execDep(op: ExecOp, input: number, layers: ExecOpDeps['layers']): CacheMapDep {
+  if (input === op.root) return {};
+  const sources = op.mounts.filter((mount) => mount.input === input).map((mount) => mount.source);
+  return {
+    contentDigest: async (result, job) => {
+      const view = new UnionView(await layers.indexes(snapshotOf(result).layers, job.signal));
+      return digestOfJson(sources.map((source) => pathDigest(view, source)));
+    },
+  };
 }
 
 function componentsOf(op: ExecOp, platform: string): Record<string, string> {
+  const { cwd, user, network, security } = op;
+  const mounts = op.mounts.map(({ type, source, target, readonly }) => ({ type, source, target, readonly }));
   const components: Record<string, string> = {
     args: digestOfJson(op.args),
-    cwd: op.cwd,
-    user: op.user,
-    network: op.network,
-    security: op.security,
-    mounts: digestOfJson(op.mounts.map(mountForm)),
+    cwd,
+    user,
+    network,
+    security,
     platform,
   };
+  if (mounts.length > 0) components['mounts'] = digestOfJson(mounts);
   for (const entry of op.env) {
     const separator = entry.indexOf('=');
     components[`env.${entry.slice(0, separator)}`] = digestOf(entry.slice(separator + 1));
@@ -135,25 +93,33 @@ function componentsOf(op: ExecOp, platform: string): Record<string, string> {
   return components;
 }
 
-function mountForm({ type, source, target, readonly }: ExecMount): object {
-  return { type, source, target, readonly };
+interface ExecRun {
+  readonly op: ExecOp;
+  readonly deps: ExecOpDeps;
+  readonly job: JobContext;
+  readonly inputs: readonly Result[];
 }
 
-async function runExec(run: ExecRun): Promise<SnapshotResult> {
-  const { op, deps, job } = run;
-  const parents = op.root < 0 ? [] : (run.inputs[op.root] as SnapshotResult).layers;
+async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResult> {
+  const parents = op.root < 0 ? [] : snapshotOf(inputs[op.root]).layers;
+  const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
-  await using sources = await openMountSources(run, root.directory);
-  const { spec, removeStubs } = prepareProcess(run, root, sources.mounts);
-  await runProcess(run, spec).finally(removeStubs);
+  await using sources = await openMountSources(op, inputs.map(snapshotOf), deps.overlays, job);
+  const { spec, removeStubs } = prepareProcess(root, {
+    ...op,
+    env: [...op.env, ...proxyEnv],
+    mounts: sources.mounts,
+    extraHosts,
+  });
+  await runProcess(op, spec, deps, job).finally(removeStubs);
   root.unmount();
   const createdAt = new Date().toISOString();
-  const layer = await deps.layers.commitDirectory(root.upper, parents, { createdAt, signal: job.signal });
+  const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);
   return createSnapshotResult([...parents, layer]);
 }
 
 /** @throws RUN_FAILED for an exit code other than 0, PLATFORM_NOT_RUNNABLE when that is to be expected */
-async function runProcess({ op, deps, job }: ExecRun, spec: ProcessSpec): Promise<void> {
+async function runProcess(op: ExecOp, spec: ProcessSpec, deps: ExecOpDeps, job: JobContext): Promise<void> {
   using log = new VertexLog(deps.logs, job);
   const io = { onOutput: (stream: 1 | 2, data: Uint8Array) => log.write(stream, data) };
   const { exitCode } = await deps
@@ -176,4 +142,9 @@ function failedRun(op: ExecOp, why: string): BuildError {
       hint: `register an emulator for ${op.platform.architecture} (package qemu-user-static), or build for this machine's platform`,
     },
   );
+}
+
+function snapshotOf(result: Result | undefined): SnapshotResult {
+  if (result?.kind === 'snapshot') return result;
+  throw new BuildError('INTERNAL', 'a process can run on images and stages only');
 }

@@ -1,49 +1,62 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { ExecOp } from '../../graph/op.js';
 import type { ProcessMount, ProcessSpec } from '../executor/executor.js';
 import { DEFAULT_HOSTNAME, hostsFile, resolvConf } from '../executor/network-files.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import { createMountStubs } from '../executor/stubs.js';
 import { homeOf, type ProcessUser, resolveUser } from '../executor/user.js';
 import type { MountedRoot } from '../snapshot/overlay.js';
-import type { ExecRun } from './exec-op.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** A process as an image or an instruction describes it. */
+export interface ProcessRequest extends Pick<
+  ExecOp,
+  'args' | 'env' | 'cwd' | 'user' | 'network' | 'security'
+> {
+  readonly hostname?: string;
+  /** Their targets are made where they are missing. */
+  readonly mounts: readonly ProcessMount[];
+  /** `host:ip` */
+  readonly extraHosts: readonly string[];
+}
+
 /**
- * Describes the op's process on its mounted root, and makes there what it needs: its working directory, which stays, and
- * targets of mounts, which `removeStubs` takes away again. All file calls are synchronous: others may not see the mount.
+ * Describes a process on a mounted root file system, and makes there what it needs: its working directory, which stays, and targets
+ * of mounts, which `removeStubs` takes away again. All file calls are synchronous: others may not see the mount.
  * @throws USER_NOT_FOUND
  */
 export function prepareProcess(
-  { op, job }: ExecRun,
   root: Pick<MountedRoot, 'path' | 'directory'>,
-  mounts: readonly ProcessMount[],
+  request: ProcessRequest,
 ): { spec: ProcessSpec; removeStubs: () => void } {
-  const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   const passwd = readText(root.path, '/etc/passwd');
-  const user = resolveUser(op.user, { passwd, group: readText(root.path, '/etc/group') });
-  const hostname = op.hostname ?? DEFAULT_HOSTNAME;
-  const all = [...networkMounts(root.directory, hostsFile(hostname, extraHosts)), ...mounts];
-  const removeStubs = createMountStubs(root.path, all);
-  makeWorkingDirectory(resolveInRoot(root.path, op.cwd), user);
+  const user = resolveUser(request.user, { passwd, group: readText(root.path, '/etc/group') });
+  const hostname = request.hostname ?? DEFAULT_HOSTNAME;
+  const mounts = [
+    ...networkMounts(root.directory, hostsFile(hostname, request.extraHosts)),
+    ...request.mounts,
+  ];
+  const removeStubs = createMountStubs(root.path, mounts);
+  makeWorkingDirectory(resolveInRoot(root.path, request.cwd), user);
   const spec: ProcessSpec = {
     rootfs: root.path,
     directory: root.directory,
-    args: op.args,
-    env: processEnvironment([...op.env, ...proxyEnv], homeOf(user.uid, passwd)),
-    cwd: op.cwd,
+    args: request.args,
+    env: processEnvironment(request.env, homeOf(user.uid, passwd)),
+    cwd: request.cwd,
     ...user,
     hostname,
-    network: op.network === 'none' ? 'none' : 'host',
-    security: op.security,
-    mounts: all,
+    network: request.network === 'none' ? 'none' : 'host',
+    security: request.security,
+    mounts,
   };
   return { spec, removeStubs };
 }
 
 /** Adds PATH where none is given, and HOME where none or an empty one is. */
-export function processEnvironment(env: readonly string[], home: string): string[] {
+function processEnvironment(env: readonly string[], home: string): string[] {
   const given = env.filter((entry) => entry !== 'HOME=');
   const has = (name: string) => given.some((entry) => entry.startsWith(`${name}=`));
   return [
@@ -54,7 +67,7 @@ export function processEnvironment(env: readonly string[], home: string): string
 }
 
 /** Text of a file of the root file system; empty when there is none. */
-export function readText(rootfs: string, path: string): string {
+function readText(rootfs: string, path: string): string {
   try {
     return readFileSync(resolveInRoot(rootfs, path), 'utf8');
   } catch {
@@ -63,7 +76,7 @@ export function readText(rootfs: string, path: string): string {
 }
 
 /** Files of the run's directory in place of the image's. */
-export function networkMounts(directory: string, hosts: string): ProcessMount[] {
+function networkMounts(directory: string, hosts: string): ProcessMount[] {
   const files = { '/etc/resolv.conf': resolvConf(), '/etc/hosts': hosts };
   return Object.entries(files).map(([target, text]) => {
     const source = join(directory, target.slice('/etc/'.length));
@@ -74,7 +87,7 @@ export function networkMounts(directory: string, hosts: string): ProcessMount[] 
 }
 
 /** Missing directories belong to the user; those that exist stay as they are. */
-export function makeWorkingDirectory(path: string, user: ProcessUser): void {
+function makeWorkingDirectory(path: string, user: ProcessUser): void {
   if (statSync(path, { throwIfNoEntry: false })) return;
   makeWorkingDirectory(dirname(path), user);
   mkdirSync(path);

@@ -125,6 +125,13 @@ function becomeProcess(load: (name: string) => unknown): void {
     else mount('sysfs', at('/sys'), 'sysfs', secure | (input.writableSys ? 0 : flag.readonly), null);
   };
 
+  const makeTarget = (source: string, target: string) => {
+    if (fs.existsSync(target)) return;
+    const directory = fs.statSync(source).isDirectory();
+    fs.mkdirSync(directory ? target : target.slice(0, target.lastIndexOf('/')), { recursive: true });
+    if (!directory) fs.writeFileSync(target, '');
+  };
+
   const restrictSystem = () => {
     for (const path of input.readonlyPaths.map(at)) {
       if (fs.existsSync(path)) bind(path, path, true);
@@ -223,7 +230,10 @@ function becomeProcess(load: (name: string) => unknown): void {
     sethostname(input.hostname, Buffer.byteLength(input.hostname));
     if (input.raiseLoopback) raiseLoopback();
     mountSystem();
-    for (const { source, target, readonly } of input.mounts) bind(source, target, readonly);
+    for (const { source, target, readonly } of input.mounts) {
+      makeTarget(source, target);
+      bind(source, target, readonly);
+    }
     restrictSystem();
     enterRoot();
     becomeUser();
