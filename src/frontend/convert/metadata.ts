@@ -1,0 +1,143 @@
+import { posix } from 'node:path';
+import { BuildError } from '../../errors.js';
+import type { ArgCommand, HealthcheckCommand, ListCommand, PairsCommand, ShellFormCommand, TextCommand } from '../command.js';
+import { healthcheckText, quotedList } from '../history.js';
+import { type ConvertContext, expandIn, expandWordsIn, type StageState } from './stage-state.js';
+
+/** ENV: all values see the variables as they were before the instruction. */
+export function convertEnv(context: ConvertContext, state: StageState, command: PairsCommand): void {
+  const pairs = expandedPairs(context, state, command);
+  for (const [name, value] of pairs) state.setEnv(name, value);
+  state.addHistory(`ENV ${pairs.map(([name, value]) => `${name}=${value}`).join(' ')}`, false);
+}
+
+export function convertLabel(context: ConvertContext, state: StageState, command: PairsCommand): void {
+  const pairs = expandedPairs(context, state, command);
+  state.config.Labels = { ...state.config.Labels, ...Object.fromEntries(pairs) };
+  state.addHistory(`LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(' ')}`, false);
+}
+
+function expandedPairs(context: ConvertContext, state: StageState, command: PairsCommand): [string, string][] {
+  return command.pairs.map(([name, value]) => [
+    expandIn(context, state, name, command.location),
+    expandIn(context, state, value, command.location),
+  ]);
+}
+
+/** ARG: the command line, else its own default, else the global value; without any of them it stays unset. */
+export function convertArg(
+  context: ConvertContext,
+  state: StageState,
+  command: ArgCommand,
+  values: { readonly buildArgs: Readonly<Record<string, string>>; readonly globals: ReadonlyMap<string, string> },
+): void {
+  const texts = command.args.map(({ name: written, value: fallback }) => {
+    const name = expandIn(context, state, written, command.location);
+    const own = fallback === undefined ? undefined : expandIn(context, state, fallback, command.location);
+    const value = values.buildArgs[name] ?? own ?? values.globals.get(name);
+    if (value !== undefined && !name.startsWith('BUILDKIT_SBOM_SCAN_')) state.env.set(name, value);
+    state.buildArgs.push({ name, value });
+    return value === undefined ? name : `${name}=${value}`;
+  });
+  state.addHistory(`ARG ${texts.join(' ')}`, false);
+}
+
+/** The path of WORKDIR, absolute and clean. */
+export function workdirPath(context: ConvertContext, state: StageState, command: TextCommand): string {
+  const path = expandIn(context, state, command.text, command.location);
+  return posix.resolve(state.workingDirectory, path);
+}
+
+export function convertUser(context: ConvertContext, state: StageState, command: TextCommand): void {
+  const user = expandIn(context, state, command.text, command.location);
+  state.config.User = user;
+  state.addHistory(`USER ${user}`, false);
+}
+
+const SIGNALS =
+  'ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'.split(' ');
+
+export function convertStopsignal(context: ConvertContext, state: StageState, command: TextCommand): void {
+  const signal = expandIn(context, state, command.text, command.location);
+  const name = signal.toUpperCase().replace(/^SIG/, '');
+  const isRealTime = /^RTM(IN|AX)([+-]\d{1,2})?$/.test(name);
+  if (!/^[1-9]\d?$/.test(signal) && !SIGNALS.includes(name) && !isRealTime) {
+    throw new BuildError('INVALID_VALUE', `Invalid signal: ${signal}`, { hint: 'use a name such as SIGTERM, or its number', location: command.location });
+  }
+  state.config.StopSignal = signal;
+  state.addHistory(`STOPSIGNAL ${signal}`, false);
+}
+
+export function convertMaintainer(state: StageState, command: TextCommand): void {
+  state.author = command.text;
+  state.addHistory(`MAINTAINER ${command.text}`, false);
+}
+
+export function convertVolume(context: ConvertContext, state: StageState, command: ListCommand): void {
+  const volumes = command.items.map((item) => expandIn(context, state, item, command.location).trim());
+  if (volumes.includes('')) throw new BuildError('INVALID_VALUE', 'VOLUME specified can not be an empty string', { location: command.location });
+  state.config.Volumes = { ...state.config.Volumes, ...Object.fromEntries(volumes.map((volume) => [volume, {}])) };
+  state.addHistory(`VOLUME [${volumes.join(' ')}]`, false);
+}
+
+export function convertExpose(context: ConvertContext, state: StageState, command: ListCommand): void {
+  const words = command.items.flatMap((item) => expandWordsIn(context, state, item, command.location));
+  const ports = words.flatMap((word) => expandPorts(word, command));
+  state.config.ExposedPorts = { ...state.config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+  state.addHistory(`EXPOSE [${ports.join(' ')}]`, false);
+}
+
+/** `8000-8003/udp` as its ports. */
+function expandPorts(word: string, command: ListCommand): string[] {
+  const invalid = (why: string) =>
+    new BuildError('INVALID_VALUE', `invalid containerPort: ${word}: ${why}`, { hint: 'write a port, a range such as 8000-8010, and tcp, udp or sctp after a slash', location: command.location });
+  const match = /^(\d+)(?:-(\d+))?(?:\/([A-Za-z]+))?$/.exec(word);
+  if (!match) throw invalid('it is no port');
+  const protocol = (match[3] ?? 'tcp').toLowerCase();
+  if (!['tcp', 'udp', 'sctp'].includes(protocol)) throw invalid(`the protocol "${match[3]}" is not known`);
+  const first = Number(match[1]);
+  const last = Number(match[2] ?? match[1]);
+  if (last > 65535 || first > 65535) throw invalid('ports end at 65535');
+  if (last < first) throw invalid('the range ends before it starts');
+  return Array.from({ length: last - first + 1 }, (_, i) => `${first + i}/${protocol}`);
+}
+
+export function convertShell(state: StageState, command: ListCommand): void {
+  state.config.Shell = command.items;
+  state.addHistory(`SHELL [${command.items.join(' ')}]`, false);
+}
+
+export function convertCmd(state: StageState, command: ShellFormCommand): void {
+  const args = withShell(state, command);
+  state.config.Cmd = args;
+  state.config.ArgsEscaped = true;
+  state.hasOwnCommand = true;
+  state.addHistory(`CMD ${quotedList(args)}`, false);
+}
+
+/** ENTRYPOINT takes away a CMD that this stage did not set itself. */
+export function convertEntrypoint(state: StageState, command: ShellFormCommand): void {
+  const args = withShell(state, command);
+  state.config.Entrypoint = args;
+  if (!state.hasOwnCommand) delete state.config.Cmd;
+  state.addHistory(`ENTRYPOINT ${quotedList(args)}`, false);
+}
+
+/** Shell form goes through SHELL, as one argument. */
+export function withShell(state: StageState, command: { readonly args: readonly string[]; readonly shellForm: boolean }): readonly string[] {
+  if (!command.shellForm || command.args.length === 0) return command.args;
+  return [...(state.config.Shell ?? ['/bin/sh', '-c']), command.args.join(' ')];
+}
+
+export function convertHealthcheck(state: StageState, command: HealthcheckCommand): void {
+  const healthcheck = {
+    Test: command.test,
+    ...(command.intervalNs === 0 ? {} : { Interval: command.intervalNs }),
+    ...(command.timeoutNs === 0 ? {} : { Timeout: command.timeoutNs }),
+    ...(command.startPeriodNs === 0 ? {} : { StartPeriod: command.startPeriodNs }),
+    ...(command.startIntervalNs === 0 ? {} : { StartInterval: command.startIntervalNs }),
+    ...(command.retries === 0 ? {} : { Retries: command.retries }),
+  };
+  state.config.Healthcheck = healthcheck;
+  state.addHistory(healthcheckText(healthcheck), false);
+}

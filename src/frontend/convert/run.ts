@@ -1,0 +1,75 @@
+import type { Edge, VertexOptions } from '../../graph/definition.js';
+import type { ExecMount, ExecOp } from '../../graph/op.js';
+import type { RunCommand } from '../command.js';
+import { chompTabs, parseHeredocWord } from '../heredoc.js';
+import { runText } from '../history.js';
+import { withShell } from './metadata.js';
+import { addVertex, type ConvertContext, type StageState } from './stage-state.js';
+
+/** RUN: one exec vertex, and for a heredoc script a file that is bound into it. */
+export function convertRun(
+  context: ConvertContext,
+  state: StageState,
+  command: RunCommand,
+  options: VertexOptions,
+  network: ExecOp['network'],
+): void {
+  const { args, script } = runArguments(context, state, command);
+  const inputs: Edge[] = state.head ? [state.head] : [];
+  const mounts: ExecMount[] = [];
+  if (script) {
+    mounts.push({ type: 'bind', input: inputs.length, source: `/${script.name}`, target: script.path, readonly: true });
+    inputs.push(script.edge);
+  }
+  const op: ExecOp = {
+    kind: 'exec',
+    root: state.head ? 0 : -1,
+    args,
+    env: state.environment(),
+    cwd: state.workingDirectory,
+    user: state.config.User ?? '',
+    network: command.network ?? network,
+    security: command.security ?? 'sandbox',
+    mounts,
+    platform: state.platform,
+  };
+  state.head = addVertex(context, op, inputs, options);
+  state.addHistory(runText(args, scopedArgs(state)), true);
+}
+
+interface Script {
+  readonly name: string;
+  readonly path: string;
+  readonly edge: Edge;
+}
+
+/**
+ * A lone heredoc is the whole script: with `#!` a file of its own, else the shell's argument. Beside other text, bodies and
+ * terminators go to the shell as they are written.
+ */
+function runArguments(context: ConvertContext, state: StageState, command: RunCommand): { args: readonly string[]; script?: Script } {
+  const { heredocs } = command;
+  if (heredocs.length === 0) return { args: withShell(state, command) };
+  const line = command.args[0]!;
+  const [only] = heredocs;
+  if (heredocs.length === 1 && parseHeredocWord(line.trim())) {
+    const content = only!.chomp ? chompTabs(only!.content) : only!.content;
+    if (!content.startsWith('#!')) return { args: withShell(state, { args: [content], shellForm: true }) };
+    const path = `/dev/pipes/${only!.name}`;
+    const edge = addVertex(
+      context,
+      { kind: 'file', base: -1, actions: [{ kind: 'mkfile', path: `/${only!.name}`, mode: 0o755, data: content }] },
+      [],
+      { name: `preparing inline document ${only!.name}`, location: command.location },
+    );
+    return { args: [path], script: { name: only!.name, path, edge } };
+  }
+  const bodies = heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('');
+  return { args: withShell(state, { args: [line + bodies], shellForm: true }) };
+}
+
+/** `NAME=value` of each ARG once, in the order of declaration, with the value that RUN sees. */
+function scopedArgs(state: StageState): string[] {
+  const names = [...new Set(state.buildArgs.map((arg) => arg.name))];
+  return names.map((name) => `${name}=${state.env.get(name) ?? ''}`);
+}

@@ -1,0 +1,140 @@
+import type { SourceLocation } from '../../errors.js';
+import { createVertex, type Edge, type Vertex } from '../../graph/definition.js';
+import type { Op } from '../../graph/op.js';
+import type { ContainerConfig, HistoryEntry, ImageConfig } from '../../oci/image-config.js';
+import type { Platform } from '../../oci/platform.js';
+import type { Digest } from '../../oci/digest.js';
+import { type Expansion, expandWord } from '../expansion.js';
+import { historyEntry } from '../history.js';
+
+export type MutableConfig = { -readonly [K in keyof ContainerConfig]: ContainerConfig[K] };
+
+/** PATH of an image whose config has none. */
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** What one stage is while its instructions are read one after the other. */
+export class StageState {
+  /** The file system so far; undefined is scratch. */
+  head: Edge | undefined;
+  config: MutableConfig = {};
+  author: string | undefined;
+  image: Pick<ImageConfig, 'os.version' | 'os.features'> = {};
+  history: HistoryEntry[] = [];
+  baseHistoryLength = 0;
+  /** ENV and ARG in one map, in order; later wins. */
+  env = new Map<string, string>();
+  /** ARGs in the order of their declaration. */
+  readonly buildArgs: { name: string; value: string | undefined }[] = [];
+  /** CMD was set in this stage, so ENTRYPOINT leaves it. */
+  hasOwnCommand = false;
+  /** Number of the instruction for positions, and of the shown step. */
+  instruction = 0;
+  shownIndex = 0;
+  readonly label: string;
+  readonly platform: Platform;
+
+  constructor(label: string, platform: Platform) {
+    this.label = label;
+    this.platform = platform;
+  }
+
+  /** Takes over what a base image's config says. */
+  adoptImage(config: ImageConfig): void {
+    this.config = { ...config.config };
+    this.author = config.author;
+    this.history = [...(config.history ?? [])];
+    this.baseHistoryLength = this.history.length;
+    for (const entry of this.config.Env ?? []) this.#setFromEntry(entry);
+    this.image = {
+      ...(config['os.version'] === undefined ? {} : { 'os.version': config['os.version'] }),
+      ...(config['os.features'] === undefined ? {} : { 'os.features': config['os.features'] }),
+    };
+    this.ensurePath();
+  }
+
+  /** Continues an earlier stage: its files, config, variables. */
+  adoptStage(parent: StageState): void {
+    this.head = parent.head;
+    this.config = { ...parent.config };
+    this.author = parent.author;
+    this.image = parent.image;
+    this.history = [...parent.history];
+    this.baseHistoryLength = parent.baseHistoryLength;
+    this.env = new Map(parent.env);
+    this.buildArgs.push(...parent.buildArgs);
+  }
+
+  ensurePath(): void {
+    if (this.env.has('PATH')) return;
+    this.setEnv('PATH', DEFAULT_PATH);
+  }
+
+  /** Sets a variable of the image: kept in place where it exists. */
+  setEnv(name: string, value: string): void {
+    const entries = [...(this.config.Env ?? [])];
+    const at = entries.findIndex((entry) => entry === name || entry.startsWith(`${name}=`));
+    if (at < 0) entries.push(`${name}=${value}`);
+    else entries[at] = `${name}=${value}`;
+    this.config.Env = entries;
+    this.env.set(name, value);
+  }
+
+  #setFromEntry(entry: string): void {
+    const equals = entry.indexOf('=');
+    if (equals > 0) this.env.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+
+  get workingDirectory(): string {
+    return this.config.WorkingDir || '/';
+  }
+
+  /** Variables as RUN gets them. */
+  environment(): string[] {
+    return [...this.env].map(([name, value]) => `${name}=${value}`);
+  }
+
+  addHistory(createdBy: string, hasLayer: boolean): void {
+    this.history.push(historyEntry(createdBy, hasLayer));
+  }
+}
+
+/** Collects vertices, warnings and the numbers that names need. */
+export interface ConvertContext {
+  readonly vertices: Map<Digest, Vertex>;
+  readonly escape: '\\' | '`';
+  readonly warn: (rule: string, message: string, location: SourceLocation) => void;
+}
+
+export function addVertex(
+  context: ConvertContext,
+  op: Op,
+  inputs: readonly Edge[],
+  options: Parameters<typeof createVertex>[2],
+): Edge {
+  const vertex = createVertex(op, inputs, options);
+  const known = context.vertices.get(vertex.digest);
+  if (!known) context.vertices.set(vertex.digest, vertex);
+  else if (options.ignoreCache && !known.options.ignoreCache) {
+    context.vertices.set(vertex.digest, { ...known, options: { ...known.options, ignoreCache: true } });
+  }
+  return { vertex: vertex.digest, index: 0 };
+}
+
+/** Expands one word with the stage's variables; undefined names are warned about with the nearest known one. */
+export function expandIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): string {
+  return expansionIn(context, state, text, location).value;
+}
+
+/** The same, split into words. */
+export function expandWordsIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): readonly string[] {
+  return expansionIn(context, state, text, location).words;
+}
+
+function expansionIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): Expansion {
+  const expansion = expandWord(text, { env: (name) => state.env.get(name), escape: context.escape });
+  for (const name of expansion.unmatched) {
+    if (state.buildArgs.some((arg) => arg.name === name)) continue;
+    context.warn('UndefinedVar', `Usage of undefined variable '$${name}'`, location);
+  }
+  return expansion;
+}
