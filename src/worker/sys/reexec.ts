@@ -21,6 +21,7 @@ export function reexecInUserNamespace(argv: readonly string[] = process.argv.sli
       hint: 'unset TSBUILD_REAL_UID',
     });
   }
+  requireUserNamespaces();
   const unshare = requireProgram('unshare', 'util-linux');
   const ranges = hasRange('/etc/subuid', uid) && hasRange('/etc/subgid', uid);
   if (ranges) requireProgram('newuidmap', 'uidmap');
@@ -53,17 +54,13 @@ function keepStandardStreams(): void {
 
 /** True where a line `name:first:count` gives the user subordinate ids. */
 function hasRange(file: string, uid: number): boolean {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch {
-    return false;
-  }
   const owners = new Set([String(uid), userName()]);
-  return text.split('\n').some((line) => {
-    const [owner, , count] = line.split(':');
-    return owners.has(owner ?? '') && Number(count) > 0;
-  });
+  return readText(file)
+    .split('\n')
+    .some((line) => {
+      const [owner, , count] = line.split(':');
+      return owners.has(owner ?? '') && Number(count) > 0;
+    });
 }
 
 function userName(): string | undefined {
@@ -74,10 +71,28 @@ function userName(): string | undefined {
   }
 }
 
+/** Some machines switch user namespaces off, for all or for ordinary users. */
+function requireUserNamespaces(): void {
+  for (const setting of ['user/max_user_namespaces', 'kernel/unprivileged_userns_clone']) {
+    if (readText(`/proc/sys/${setting}`).trim() !== '0') continue;
+    throw new BuildError('NOT_PERMITTED', 'this machine does not let ordinary users make user namespaces', {
+      hint: `set the sysctl ${setting.replace('/', '.')}, or run tsbuild as root`,
+    });
+  }
+}
+
 function requireProgram(name: string, packageName: string): string {
   const path = findProgram(name);
   if (path !== undefined) return path;
   throw new BuildError('NOT_PERMITTED', `building as an ordinary user needs the program "${name}"`, {
     hint: `install the package ${packageName}, or run tsbuild as root`,
   });
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
