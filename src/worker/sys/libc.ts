@@ -43,7 +43,7 @@ export function callLibc(prototype: string, args: readonly unknown[], path?: str
   throw errnoError(koffi!.errno(), /(\w+)\(/.exec(prototype)?.[1] ?? prototype, path);
 }
 
-export function errnoError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
+function errnoError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno);
   const error: NodeJS.ErrnoException = new Error(
     `${code}: ${syscall} failed${path === undefined ? '' : ` on "${path}"`}`,

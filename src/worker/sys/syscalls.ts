@@ -31,10 +31,6 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
   callLibc(set, [path, name, value, value.length, 0], path);
 }
 
-export function removeXattr(path: string, name: string): void {
-  callLibc('int lremovexattr(const char *path, const char *name)', [path, name], path);
-}
-
 /** Makes a special file; `mode` holds the type bits (S_IFCHR, S_IFBLK, S_IFIFO) and the permissions, less the umask. */
 export function makeNode(path: string, mode: number, major: number, minor: number): void {
   callLibc(
