@@ -108,7 +108,10 @@ export class ContentStore {
       }
       const digest: Digest = `${expected.digest ? digestAlgorithm(expected.digest) : 'sha256'}:${hash.digest('hex')}`;
       if (expected.size !== undefined && expected.size !== size) {
-        throw new BuildError('BLOB_CORRUPT', `blob ${expected.digest ?? digest} has ${size} bytes, expected ${expected.size}`);
+        throw new BuildError(
+          'BLOB_CORRUPT',
+          `blob ${expected.digest ?? digest} has ${size} bytes, expected ${expected.size}`,
+        );
       }
       if (expected.digest !== undefined && expected.digest !== digest) {
         throw new BuildError('BLOB_CORRUPT', `blob ${expected.digest} has the digest ${digest}`);
@@ -151,7 +154,8 @@ export class ContentStore {
   }
 
   #commit(temporary: string, digest: Digest): void {
-    if (digestAlgorithm(digest) === 'sha512') mkdirSync(join(this.root, 'blobs', 'sha512'), { recursive: true });
+    if (digestAlgorithm(digest) === 'sha512')
+      mkdirSync(join(this.root, 'blobs', 'sha512'), { recursive: true });
     renameSync(temporary, this.path(digest));
   }
 

@@ -48,12 +48,24 @@ export function openStateRoot(path: string): StateRoot {
   const version = readVersion(versionFile);
   if (version === LAYOUT_VERSION) return state;
   if (version !== undefined && version > LAYOUT_VERSION) {
-    throw new BuildError('STORE_VERSION', `the store "${path}" has layout version ${version}; this tsbuild knows ${LAYOUT_VERSION}`, {
-      hint: 'use a newer tsbuild, or another --root',
-    });
+    throw new BuildError(
+      'STORE_VERSION',
+      `the store "${path}" has layout version ${version}; this tsbuild knows ${LAYOUT_VERSION}`,
+      {
+        hint: 'use a newer tsbuild, or another --root',
+      },
+    );
   }
   try {
-    for (const dir of [state.content, state.records, state.stat, state.snapshots, state.logs, state.locks, state.work]) {
+    for (const dir of [
+      state.content,
+      state.records,
+      state.stat,
+      state.snapshots,
+      state.logs,
+      state.locks,
+      state.work,
+    ]) {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
     }
     writeFileSync(`${versionFile}.${process.pid}`, `${LAYOUT_VERSION}\n`);

@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { ownRequire } from '../own-require.js';
 
 /** A ustar header block as tar-stream models it. */
 export interface RawHeader {
@@ -23,14 +24,11 @@ interface TarStreamHeaders {
 
 let headers: TarStreamHeaders | undefined;
 
-/** tar-stream's header codec, loaded with the first archive. */
+/**
+ * tar-stream's header codec, loaded with the first archive. Its package offers only streams, which lose metadata; the file
+ * with the codec is taken by its path.
+ */
 export function tarHeaders(): TarStreamHeaders {
-  headers ??= loadHeaders();
+  headers ??= ownRequire()(join(dirname(ownRequire().resolve('tar-stream')), 'headers.js')) as TarStreamHeaders;
   return headers;
-}
-
-function loadHeaders(): TarStreamHeaders {
-  // In the bundle `require` is esbuild's; as an ES module there is none.
-  if (typeof require === 'function') return require('tar-stream/headers') as TarStreamHeaders;
-  return createRequire(`${process.cwd()}/x.js`)('tar-stream/headers') as TarStreamHeaders;
 }

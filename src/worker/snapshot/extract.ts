@@ -85,15 +85,27 @@ function layerEntry(read: ReadTarEntry, entries: Map<string, LayerEntry>): Layer
   if (name === '.wh..wh..opq') {
     const dir = parentPath(path);
     const known = entries.get(dir);
-    entries.set(dir, { ...(known ?? { path: dir, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 }), opaque: true });
+    entries.set(dir, {
+      ...(known ?? { path: dir, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 }),
+      opaque: true,
+    });
     return undefined;
   }
   if (name.startsWith('.wh..wh.')) return undefined;
   if (name.startsWith('.wh.')) {
-    return { path: joinPath(parentPath(path), name.slice(4)), type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
+    return {
+      path: joinPath(parentPath(path), name.slice(4)),
+      type: 'whiteout',
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      mtimeSec: 0,
+    };
   }
   const opaque = read.type === 'directory' && entries.get(path)?.opaque;
-  const xattrs = read.xattrs && Object.entries(read.xattrs).filter(([key]) => !/^(trusted|user)\.overlay\./.test(key));
+  const xattrs =
+    read.xattrs && Object.entries(read.xattrs).filter(([key]) => !/^(trusted|user)\.overlay\./.test(key));
   return {
     path,
     type: read.type,
@@ -102,9 +114,15 @@ function layerEntry(read: ReadTarEntry, entries: Map<string, LayerEntry>): Layer
     gid,
     size: read.size,
     mtimeSec,
-    ...(read.linkName === undefined ? {} : { linkName: read.type === 'hardlink' ? cleanPath(read.linkName, read.name) : read.linkName }),
-    ...(read.deviceMajor === undefined ? {} : { deviceMajor: read.deviceMajor, deviceMinor: read.deviceMinor ?? 0 }),
-    ...(xattrs?.length ? { xattrs: Object.fromEntries(xattrs.map(([key, value]) => [key, value.toString('base64')])) } : {}),
+    ...(read.linkName === undefined
+      ? {}
+      : { linkName: read.type === 'hardlink' ? cleanPath(read.linkName, read.name) : read.linkName }),
+    ...(read.deviceMajor === undefined
+      ? {}
+      : { deviceMajor: read.deviceMajor, deviceMinor: read.deviceMinor ?? 0 }),
+    ...(xattrs?.length
+      ? { xattrs: Object.fromEntries(xattrs.map(([key, value]) => [key, value.toString('base64')])) }
+      : {}),
     ...(opaque ? { opaque: true } : {}),
   };
 }
@@ -127,7 +145,12 @@ function cleanPath(name: string, entryName: string): string {
 function impliedDirectories(entries: ReadonlyMap<string, LayerEntry>): string[] {
   const implied = new Set<string>();
   for (const path of entries.keys()) {
-    for (let dir = parentPath(path); dir !== '' && !entries.has(dir) && !implied.has(dir); dir = parentPath(dir)) implied.add(dir);
+    for (
+      let dir = parentPath(path);
+      dir !== '' && !entries.has(dir) && !implied.has(dir);
+      dir = parentPath(dir)
+    )
+      implied.add(dir);
   }
   return [...implied].sort(comparePaths);
 }
@@ -137,13 +160,18 @@ function impliedDirectories(entries: ReadonlyMap<string, LayerEntry>): string[] 
  * xattr. Nothing is written through a symbolic link or outside of `target`. Times of directories are set at the end.
  * @throws TAR_INVALID
  */
-export async function extractLayer(source: AsyncIterable<Uint8Array>, target: string, signal?: AbortSignal): Promise<LayerIndex> {
+export async function extractLayer(
+  source: AsyncIterable<Uint8Array>,
+  target: string,
+  signal?: AbortSignal,
+): Promise<LayerIndex> {
   const made = new Set(['']);
   const index = await readLayer(source, signal, (entry, sink) => {
     makeParents(target, entry, made);
     place(target, entry, sink, made);
   });
-  for (const entry of index.entries) if (entry.opaque) setXattr(join(target, entry.path), opaqueXattr(), Buffer.from('y'));
+  for (const entry of index.entries)
+    if (entry.opaque) setXattr(join(target, entry.path), opaqueXattr(), Buffer.from('y'));
   for (const entry of index.entries.toReversed()) {
     if (entry.type === 'directory') utimesSync(join(target, entry.path), entry.mtimeSec, entry.mtimeSec);
   }
@@ -165,7 +193,10 @@ function makeParents(target: string, entry: LayerEntry, made: Set<string>): void
   const path = join(target, dir);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat && !stat.isDirectory()) {
-    throw new BuildError('TAR_INVALID', `the archive's entry "${entry.path}" goes through "${dir}", which is no directory`);
+    throw new BuildError(
+      'TAR_INVALID',
+      `the archive's entry "${entry.path}" goes through "${dir}", which is no directory`,
+    );
   }
   if (!stat) {
     mkdirSync(path, 0o755);
@@ -203,7 +234,12 @@ function place(target: string, entry: LayerEntry, sink: ContentSink, made: Set<s
     case 'block':
       // Only whiteouts can be made in a user namespace; the listing still has the device.
       if (inUserNamespace()) return;
-      makeNode(path, (entry.type === 'char' ? S_IFCHR : S_IFBLK) | 0o600, entry.deviceMajor ?? 0, entry.deviceMinor ?? 0);
+      makeNode(
+        path,
+        (entry.type === 'char' ? S_IFCHR : S_IFBLK) | 0o600,
+        entry.deviceMajor ?? 0,
+        entry.deviceMinor ?? 0,
+      );
       break;
     case 'fifo':
       makeNode(path, S_IFIFO | 0o600, 0, 0);
@@ -215,7 +251,7 @@ function place(target: string, entry: LayerEntry, sink: ContentSink, made: Set<s
 function openFile(path: string, entry: LayerEntry, sink: ContentSink): void {
   const fd = openSync(path, 'wx', 0o600);
   sink.write = (chunk) => {
-    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
+    for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
   };
   sink.end = () => {
     closeSync(fd);
@@ -227,11 +263,17 @@ function placeHardlink(target: string, entry: LayerEntry, path: string): void {
   const source = join(target, entry.linkName!);
   const stat = lstatSync(source, { throwIfNoEntry: false });
   if (!stat || stat.isDirectory()) {
-    throw new BuildError('TAR_INVALID', `the archive's hard link "${entry.path}" points to "${entry.linkName}", which it does not hold`);
+    throw new BuildError(
+      'TAR_INVALID',
+      `the archive's hard link "${entry.path}" points to "${entry.linkName}", which it does not hold`,
+    );
   }
   for (let dir = parentPath(entry.linkName!); dir !== ''; dir = parentPath(dir)) {
     if (!lstatSync(join(target, dir)).isDirectory()) {
-      throw new BuildError('TAR_INVALID', `the archive's hard link "${entry.path}" goes through a symbolic link`);
+      throw new BuildError(
+        'TAR_INVALID',
+        `the archive's hard link "${entry.path}" goes through a symbolic link`,
+      );
     }
   }
   linkSync(source, path);
@@ -250,6 +292,11 @@ function setXattrWherePossible(path: string, name: string, value: string): void 
   try {
     setXattr(path, name, Buffer.from(value, 'base64'));
   } catch (error) {
-    if (!['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (
+      !['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'EACCES'].includes(
+        (error as NodeJS.ErrnoException).code ?? '',
+      )
+    )
+      throw error;
   }
 }

@@ -11,7 +11,8 @@ export interface LayerIndex {
   readonly impliedDirectories: readonly string[];
 }
 
-export type EntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'whiteout';
+export type EntryType =
+  'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo' | 'whiteout';
 
 export interface LayerEntry {
   /** Relative, clean, no leading slash; the root directory itself is '' (rare). A whiteout has the name of what it deletes. */

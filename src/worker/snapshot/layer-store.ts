@@ -41,7 +41,11 @@ export class LayerStore implements LayerBlobs {
   /** Whether the layer's bytes are in the store or can be fetched. At most two stats. */
   isAvailable(layer: Layer): boolean {
     const { content } = this.#options;
-    return content.has(layer.diffId) || layer.origin !== undefined || (layer.blob !== undefined && content.has(layer.blob.digest));
+    return (
+      content.has(layer.diffId) ||
+      layer.origin !== undefined ||
+      (layer.blob !== undefined && content.has(layer.blob.digest))
+    );
   }
 
   /** The layer's listing. Fetches and reads the layer when there is none yet. */
@@ -49,17 +53,27 @@ export class LayerStore implements LayerBlobs {
     const known = this.#indexes.get(layer.diffId);
     if (known) return Promise.resolve(known);
     return this.#once(`index ${layer.diffId}`, async () => {
-      const index = loadLayerIndex(this.#path(layer.diffId, 'index')) ?? (await this.#makeIndex(layer, signal, onProgress));
+      const index =
+        loadLayerIndex(this.#path(layer.diffId, 'index')) ??
+        (await this.#makeIndex(layer, signal, onProgress));
       this.#indexes.set(layer.diffId, index);
       return index;
     });
   }
 
-  async indexes(layers: readonly Layer[], signal: AbortSignal = never, onProgress?: TransferListener): Promise<LayerIndex[]> {
+  async indexes(
+    layers: readonly Layer[],
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): Promise<LayerIndex[]> {
     return Promise.all(layers.map((layer) => this.index(layer, signal, onProgress)));
   }
 
-  async #makeIndex(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<LayerIndex> {
+  async #makeIndex(
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<LayerIndex> {
     if (!this.#options.content.has(layer.diffId)) {
       await this.#materialise(layer, signal, onProgress);
       return loadLayerIndex(this.#path(layer.diffId, 'index'))!;
@@ -72,19 +86,30 @@ export class LayerStore implements LayerBlobs {
   /** Where a file entry's bytes are. Only after `index(layer)`. */
   entryContent(layer: Layer, entry: LayerEntry): FileContent {
     const { content } = this.#options;
-    if (content.has(layer.diffId)) return { path: content.path(layer.diffId), offset: entry.offset!, length: entry.size };
+    if (content.has(layer.diffId))
+      return { path: content.path(layer.diffId), offset: entry.offset!, length: entry.size };
     return { path: join(this.#path(layer.diffId, 'fs'), entry.path), length: entry.size };
   }
 
   /** The layer at `position` as a directory in overlay upper form, for use as a lower directory. */
-  async directory(layers: readonly Layer[], position: number, signal: AbortSignal = never, onProgress?: TransferListener): Promise<string> {
+  async directory(
+    layers: readonly Layer[],
+    position: number,
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): Promise<string> {
     const layer = layers[position]!;
     const path = this.#path(layer.diffId, 'fs');
-    if (!existsSync(path)) await this.#once(`fs ${layer.diffId}`, () => this.#materialise(layer, signal, onProgress));
+    if (!existsSync(path))
+      await this.#once(`fs ${layer.diffId}`, () => this.#materialise(layer, signal, onProgress));
     return path;
   }
 
-  async #materialise(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<void> {
+  async #materialise(
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<void> {
     const target = this.#path(layer.diffId, 'fs');
     if (existsSync(target)) return;
     const temporary = `${target}.${process.pid}`;
@@ -104,7 +129,12 @@ export class LayerStore implements LayerBlobs {
    * Makes a layer of an upper directory that a RUN wrote on top of `parents`: packs it, and keeps the directory itself
    * (renamed away from `upper`) as the layer's directory.
    */
-  async commitDirectory(upper: string, parents: readonly Layer[], createdAt: string, signal: AbortSignal = never): Promise<Layer> {
+  async commitDirectory(
+    upper: string,
+    parents: readonly Layer[],
+    createdAt: string,
+    signal: AbortSignal = never,
+  ): Promise<Layer> {
     const below = new UnionView(await this.indexes(parents, signal));
     const writer = this.createWriter(signal);
     let layer: Layer;
@@ -133,7 +163,11 @@ export class LayerStore implements LayerBlobs {
   }
 
   /** The uncompressed tar; its digest, the diffID, is verified at the end. @throws BLOB_CORRUPT */
-  async *tar(layer: Layer, signal: AbortSignal = never, onProgress?: TransferListener): AsyncIterable<Uint8Array> {
+  async *tar(
+    layer: Layer,
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): AsyncIterable<Uint8Array> {
     const { content } = this.#options;
     if (content.has(layer.diffId)) {
       yield* content.read(layer.diffId);
@@ -147,22 +181,39 @@ export class LayerStore implements LayerBlobs {
     }
     const digest = digestFromHash(hash);
     if (digest !== layer.diffId) {
-      throw new BuildError('BLOB_CORRUPT', `layer ${blob.digest} unpacks to ${digest}; the image's config says ${layer.diffId}`, {
-        hint: 'the image is damaged at its source; pull another tag or build it again',
-      });
+      throw new BuildError(
+        'BLOB_CORRUPT',
+        `layer ${blob.digest} unpacks to ${digest}; the image's config says ${layer.diffId}`,
+        {
+          hint: 'the image is damaged at its source; pull another tag or build it again',
+        },
+      );
     }
   }
 
-  async ensureBlob(layer: Layer, form: Compression | 'keep', signal: AbortSignal = never, onProgress?: TransferListener): Promise<Descriptor> {
+  async ensureBlob(
+    layer: Layer,
+    form: Compression | 'keep',
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): Promise<Descriptor> {
     if (form === 'keep' && layer.blob) return this.#fetched(layer, signal, onProgress);
     const wanted = form === 'keep' ? 'uncompressed' : form;
-    if (layer.blob && layerCompression(layer.blob.mediaType) === wanted) return this.#fetched(layer, signal, onProgress);
+    if (layer.blob && layerCompression(layer.blob.mediaType) === wanted)
+      return this.#fetched(layer, signal, onProgress);
     return this.#once(`${wanted} ${layer.diffId}`, () => this.#converted(layer, wanted, signal, onProgress));
   }
 
-  async #fetched(layer: Layer, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<Descriptor> {
+  async #fetched(
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<Descriptor> {
     const { content, fetchBlob } = this.#options;
-    if (!layer.blob) throw new BuildError('STORE_DAMAGED', `layer ${layer.diffId} is not in the store`, { hint: 'run the build again with --no-cache' });
+    if (!layer.blob)
+      throw new BuildError('STORE_DAMAGED', `layer ${layer.diffId} is not in the store`, {
+        hint: 'run the build again with --no-cache',
+      });
     if (!content.has(layer.blob.digest)) {
       await this.#once(`fetch ${layer.blob.digest}`, () => fetchBlob(layer, signal, onProgress));
     }
@@ -170,18 +221,28 @@ export class LayerStore implements LayerBlobs {
   }
 
   /** Compressed forms are remembered by their descriptor beside the layer. */
-  async #converted(layer: Layer, compression: Compression, signal: AbortSignal, onProgress: TransferListener | undefined): Promise<Descriptor> {
+  async #converted(
+    layer: Layer,
+    compression: Compression,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<Descriptor> {
     const { content } = this.#options;
     const mediaType = layerMediaType(compression);
     if (compression === 'uncompressed') {
-      const size = content.sizeOf(layer.diffId) ?? (await content.write(this.tar(layer, signal, onProgress), { digest: layer.diffId, signal })).size;
+      const size =
+        content.sizeOf(layer.diffId) ??
+        (await content.write(this.tar(layer, signal, onProgress), { digest: layer.diffId, signal })).size;
       return { mediaType, digest: layer.diffId, size };
     }
     const memo = this.#path(layer.diffId, `blob-${compression}`);
     const known = readDescriptor(memo);
     if (known && content.sizeOf(known.digest) === known.size) return known;
     const tar = this.tar(layer, signal, onProgress);
-    const written = await content.write(compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar), { signal });
+    const written = await content.write(
+      compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar),
+      { signal },
+    );
     const descriptor: Descriptor = { mediaType, ...written };
     mkdirSync(join(memo, '..'), { recursive: true });
     writeFileSync(`${memo}.${process.pid}`, JSON.stringify(descriptor));

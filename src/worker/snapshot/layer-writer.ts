@@ -41,7 +41,11 @@ export class LayerWriter {
   #turnBytes = 0;
   #turnEntries = 0;
 
-  constructor(content: ContentStore, saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void, signal?: AbortSignal) {
+  constructor(
+    content: ContentStore,
+    saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void,
+    signal?: AbortSignal,
+  ) {
     this.#content = content;
     this.#saveIndex = saveIndex;
     this.#signal = signal;
@@ -105,7 +109,13 @@ export class LayerWriter {
         name: path === '' ? '.' : path,
         size,
         ...(linkName === undefined ? {} : { linkName }),
-        ...(xattrs ? { xattrs: Object.fromEntries(Object.entries(xattrs).map(([key, value]) => [key, Buffer.from(value, 'base64')])) } : {}),
+        ...(xattrs
+          ? {
+              xattrs: Object.fromEntries(
+                Object.entries(xattrs).map(([key, value]) => [key, Buffer.from(value, 'base64')]),
+              ),
+            }
+          : {}),
       }),
     );
     if (type !== 'file') return { ...entry, size };
@@ -132,9 +142,15 @@ export class LayerWriter {
     const fd = openSync(content.path, 'r');
     try {
       let from = content.offset ?? 0;
-      for (let left = content.length; left > 0; ) {
+      for (let left = content.length; left > 0;) {
         if (this.#buffered === BUFFER_BYTES) this.#flush();
-        const read = readSync(fd, this.#buffer, this.#buffered, Math.min(left, BUFFER_BYTES - this.#buffered), from);
+        const read = readSync(
+          fd,
+          this.#buffer,
+          this.#buffered,
+          Math.min(left, BUFFER_BYTES - this.#buffered),
+          from,
+        );
         if (read === 0) throw changed(entry.path);
         hash.update(this.#buffer.subarray(this.#buffered, this.#buffered + read));
         this.#buffered += read;
@@ -148,7 +164,7 @@ export class LayerWriter {
   }
 
   #append(data: Uint8Array): void {
-    for (let at = 0; at < data.length; ) {
+    for (let at = 0; at < data.length;) {
       if (this.#buffered === BUFFER_BYTES) this.#flush();
       const part = data.subarray(at, at + BUFFER_BYTES - this.#buffered);
       this.#buffer.set(part, this.#buffered);
@@ -160,7 +176,7 @@ export class LayerWriter {
   #flush(): void {
     const part = this.#buffer.subarray(0, this.#buffered);
     this.#tarHash.update(part);
-    for (let at = 0; at < part.length; ) at += writeSync(this.#fd, part, at);
+    for (let at = 0; at < part.length;) at += writeSync(this.#fd, part, at);
     this.#written += part.length;
     this.#buffered = 0;
   }

@@ -43,6 +43,7 @@ export class OverlayRoots {
   readonly #work: string;
   readonly #layers: LayerDirectories;
   #own: WorkDirectory | undefined;
+  #swept: Promise<void> | undefined;
 
   /** @param work `work` of the state root, on the file system of the layers' directories */
   constructor(options: { work: string; layers: LayerDirectories }) {
@@ -78,11 +79,16 @@ export class OverlayRoots {
     this.#own = undefined;
   }
 
+  /** Scratch space of this process, on the file system of the layers; `close` removes it. */
+  workDirectory(): string {
+    this.#own ??= new WorkDirectory(this.#work);
+    return this.#own.path;
+  }
+
   async #workDirectory(): Promise<WorkDirectory> {
-    if (this.#own === undefined) {
-      this.#own = new WorkDirectory(this.#work);
-      await sweepWork(this.#work);
-    }
+    this.#own ??= new WorkDirectory(this.#work);
+    this.#swept ??= sweepWork(this.#work);
+    await this.#swept;
     return this.#own;
   }
 }

@@ -63,7 +63,8 @@ function isLinked(candidate: Candidate): boolean {
 }
 
 function addParents(path: string, into: Set<string>): void {
-  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) into.add(path.slice(0, slash));
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1))
+    into.add(path.slice(0, slash));
 }
 
 /** @param hidden true below an opaque directory: nothing of the lower one shows, so its names need whiteouts */
@@ -101,18 +102,28 @@ function whiteout(path: string): LayerEntry {
 
 /** Times of directories do not count: a build step changes them by looking around. */
 function isChanged(entry: LayerEntry, lower: LayerEntry, file: string): boolean {
-  if (entry.type !== lower.type || entry.mode !== lower.mode || entry.uid !== lower.uid || entry.gid !== lower.gid) return true;
+  if (
+    entry.type !== lower.type ||
+    entry.mode !== lower.mode ||
+    entry.uid !== lower.uid ||
+    entry.gid !== lower.gid
+  )
+    return true;
   if (entry.deviceMajor !== lower.deviceMajor || entry.deviceMinor !== lower.deviceMinor) return true;
   if (entry.xattrs?.['security.capability'] !== lower.xattrs?.['security.capability']) return true;
   if (entry.type === 'directory') return false;
-  if (entry.linkName !== lower.linkName || entry.mtimeSec !== lower.mtimeSec || entry.size !== lower.size) return true;
+  if (entry.linkName !== lower.linkName || entry.mtimeSec !== lower.mtimeSec || entry.size !== lower.size)
+    return true;
   // Listings have whole seconds only: a file that was written again within one is told by its bytes.
   return entry.type === 'file' && (lower.digest === undefined || digestOfFile(file) !== lower.digest);
 }
 
 function entryOf(path: string, file: string, stat: Stats): LayerEntry {
   const type = typeOf(stat);
-  const capability = type === 'file' && (stat.mode & 0o111) !== 0 && listXattrs(file).includes('security.capability') ? getXattr(file, 'security.capability') : undefined;
+  const capability =
+    type === 'file' && (stat.mode & 0o111) !== 0 && listXattrs(file).includes('security.capability')
+      ? getXattr(file, 'security.capability')
+      : undefined;
   return {
     path,
     type,
@@ -149,7 +160,8 @@ function digestOfFile(path: string): Digest {
   const buffer = Buffer.allocUnsafe(1 << 18);
   const fd = openSync(path, 'r');
   try {
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer))
+      hash.update(buffer.subarray(0, read));
   } finally {
     closeSync(fd);
   }

@@ -55,6 +55,17 @@ export class UnionView {
     return this.#lookupBelow(path, this.#layers.length);
   }
 
+  /** As `lookup`, but a hard link gives the entry that has the bytes, under its own path. */
+  lookupTarget(path: string): ViewEntry | undefined {
+    const found = this.lookup(path);
+    if (!found || found.layer < 0) return found;
+    const { entries } = this.#layers[found.layer]!;
+    const own = entries.get(path);
+    return own?.type === 'hardlink'
+      ? { entry: entries.get(own.linkName!) ?? own, layer: found.layer }
+      : found;
+  }
+
   #lookupBelow(path: string, top: number): ViewEntry | undefined {
     if (path === '') {
       for (let i = top - 1; i >= 0; i--) {
@@ -101,7 +112,8 @@ export class UnionView {
     const shown = new Map<string, boolean>();
     for (let i = top - 1; i >= floor; i--) {
       for (const name of this.#layers[i]!.children.get(path) ?? []) {
-        if (!shown.has(name)) shown.set(name, this.#layers[i]!.entries.get(joinPath(path, name))!.type !== 'whiteout');
+        if (!shown.has(name))
+          shown.set(name, this.#layers[i]!.entries.get(joinPath(path, name))!.type !== 'whiteout');
       }
     }
     return [...shown].flatMap(([name, isThere]) => (isThere ? [name] : [])).sort();
@@ -115,7 +127,7 @@ export class UnionView {
   resolve(path: string, followLast: boolean): string {
     const rest = path.split('/').filter((part) => part !== '' && part !== '.');
     let at = '';
-    for (let links = 0; rest.length > 0; ) {
+    for (let links = 0; rest.length > 0;) {
       const name = rest.shift()!;
       if (name === '..') {
         at = parentPath(at);
@@ -127,7 +139,8 @@ export class UnionView {
         at = next;
         continue;
       }
-      if (++links > MOST_LINKS) throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
+      if (++links > MOST_LINKS)
+        throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
       const target = found.linkName!;
       if (target.startsWith('/')) at = '';
       rest.unshift(...target.split('/').filter((part) => part !== '' && part !== '.'));

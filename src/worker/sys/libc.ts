@@ -1,7 +1,6 @@
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import type * as Koffi from 'koffi';
+import { ownRequire } from '../../oci/own-require.js';
 
 type NativeCall = (...args: unknown[]) => number;
 
@@ -11,21 +10,14 @@ const functions = new Map<string, NativeCall>();
 
 /** The one place that loads koffi: on the first system call that Node does not have. */
 function loadLibc(): ReturnType<typeof Koffi.load> {
-  koffi ??= createRequire(ownFile())('koffi') as typeof Koffi;
+  koffi ??= ownRequire()('koffi') as typeof Koffi;
   libc ??= koffi.load(null);
   return libc;
 }
 
 /** Absolute path of the koffi module, for a process that is to load it without this one. */
 export function koffiPath(): string {
-  return createRequire(ownFile()).resolve('koffi');
-}
-
-/** Path of this module or of the bundle that holds it; ES modules have no `__filename`, so the stack tells. */
-function ownFile(): string {
-  if (typeof __filename === 'string') return __filename;
-  const url = /file:\/\/[^\s)]+?(?=:\d+:\d+)/.exec(new Error().stack ?? '')?.[0];
-  return url === undefined ? `${process.cwd()}/x.js` : fileURLToPath(url);
+  return ownRequire().resolve('koffi');
 }
 
 /**

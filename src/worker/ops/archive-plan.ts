@@ -1,0 +1,162 @@
+import { closeSync, createReadStream, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { BuildError } from '../../errors.js';
+import { decompress, detectCompression } from '../../oci/compression.js';
+import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
+import type { FileContent } from '../snapshot/layer-writer.js';
+import { joinPath, parentPath } from '../snapshot/path-order.js';
+import type { CopyAttributes } from './copy-plan.js';
+import type { PlannedEntry, WorkTree } from './work-tree.js';
+
+/** Holds the contents of unpacked archives until the layer is written; disposing removes it. */
+export class ArchiveSpool implements Disposable {
+  readonly #workRoot: () => string;
+  #directory: string | undefined;
+  #count = 0;
+
+  constructor(workRoot: () => string) {
+    this.#workRoot = workRoot;
+  }
+
+  nextPath(): string {
+    this.#directory ??= mkdtempSync(join(this.#workRoot(), 'add-'));
+    this.#count += 1;
+    return join(this.#directory, String(this.#count));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#directory) rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** Whether a file is an archive that ADD unpacks: a known compression or none, and a first tar header that reads. */
+export async function isArchive(content: FileContent): Promise<boolean> {
+  if (content.length === 0) return false;
+  const source = openContent(content);
+  try {
+    for await (const entry of readTar(source)) return entry.name !== '';
+    return false;
+  } catch (error) {
+    if (error instanceof BuildError && error.code !== 'UNSUPPORTED') return false;
+    throw error;
+  }
+}
+
+/**
+ * Plans an archive's entries below `directory`, as `tar -x` would place them: links on the way are followed, what is in the
+ * way is replaced, directories are merged. Owners come from the archive unless `--chown` gives one.
+ * @throws TAR_INVALID for names that leave the directory or damaged data
+ */
+export async function planArchive(
+  work: WorkTree,
+  content: FileContent,
+  directory: string,
+  attributes: CopyAttributes,
+  spool: ArchiveSpool,
+): Promise<void> {
+  work.makeDirectories(directory, attributes.newDirectory);
+  const spooled = spool.nextPath();
+  const fd = openSync(spooled, 'wx');
+  let position = 0;
+  try {
+    for await (const entry of readTar(openContent(content))) {
+      const offset = position;
+      for await (const chunk of entry.content) {
+        for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+        position += chunk.length;
+      }
+      placeEntry(work, entry, directory, attributes, { path: spooled, offset, length: entry.size });
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function placeEntry(
+  work: WorkTree,
+  entry: ReadTarEntry,
+  directory: string,
+  attributes: CopyAttributes,
+  content: FileContent,
+): void {
+  const name = cleanName(entry.name, entry.name);
+  if (name === '') return;
+  const parent = work.resolve(joinPath(directory, parentPath(name)), true);
+  work.makeDirectories(parent, attributes.newDirectory);
+  const path = joinPath(parent, name.slice(name.lastIndexOf('/') + 1));
+  const ids = attributes.ids ?? { uid: entry.uid, gid: entry.gid };
+  const capability = entry.xattrs?.['security.capability'];
+  const common = {
+    path,
+    mode: entry.type === 'symlink' ? 0o777 : entry.mode,
+    ...ids,
+    size: 0,
+    mtimeSec: entry.mtimeSec,
+    ...(capability ? { xattrs: { 'security.capability': capability.toString('base64') } } : {}),
+  };
+  switch (entry.type) {
+    case 'file':
+      work.put({ entry: { ...common, type: 'file', size: entry.size }, content });
+      return;
+    case 'hardlink':
+      work.put(hardlinkTo(work, entry, directory, path));
+      return;
+    case 'symlink':
+      work.put({ entry: { ...common, type: 'symlink', linkName: entry.linkName! } });
+      return;
+    case 'directory':
+    case 'fifo':
+      work.put({ entry: { ...common, type: entry.type } });
+      return;
+    case 'char':
+    case 'block':
+      work.put({
+        entry: {
+          ...common,
+          type: entry.type,
+          deviceMajor: entry.deviceMajor ?? 0,
+          deviceMinor: entry.deviceMinor ?? 0,
+        },
+      });
+  }
+}
+
+function hardlinkTo(work: WorkTree, entry: ReadTarEntry, directory: string, path: string): PlannedEntry {
+  const target = work.resolve(joinPath(directory, cleanName(entry.linkName!, entry.name)), false);
+  work.markInode(target, `link ${target}`);
+  const file = work.plannedFile(target);
+  if (!file)
+    throw new BuildError(
+      'TAR_INVALID',
+      `the archive's hard link "${entry.name}" points to "${entry.linkName}", which is not there`,
+    );
+  return { ...file, entry: { ...file.entry, path } };
+}
+
+function cleanName(name: string, entryName: string): string {
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..')) {
+    throw new BuildError(
+      'TAR_INVALID',
+      `the archive's entry "${entryName}" points outside of its destination`,
+    );
+  }
+  return parts.join('/');
+}
+
+function openContent(content: FileContent): AsyncIterable<Uint8Array> {
+  const start = content.offset ?? 0;
+  const head = Buffer.alloc(Math.min(6, content.length));
+  const fd = openSync(content.path, 'r');
+  try {
+    readSync(fd, head, 0, head.length, start);
+  } finally {
+    closeSync(fd);
+  }
+  const stream = createReadStream(content.path, {
+    start,
+    end: start + content.length - 1,
+    highWaterMark: 1 << 20,
+  });
+  return decompress(stream as AsyncIterable<Uint8Array>, detectCompression(head));
+}

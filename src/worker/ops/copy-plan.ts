@@ -1,0 +1,169 @@
+import { BuildError } from '../../errors.js';
+import type { CopyAction, MakeDirectoryAction, MakeFileAction } from '../../graph/op.js';
+import type { PatternMatcher } from '../../graph/pattern-matcher.js';
+import type { LayerEntry } from '../snapshot/layer-index.js';
+import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
+import type { SourceTree } from '../source/source-tree.js';
+import { applySymbolicMode } from './chmod.js';
+import { excludeMatcher, type Match, selectMatches, walkMatch } from './copy-select.js';
+import { type Ids, resolveOwner } from './owner.js';
+import { type DirectoryAttributes, notDirectory, type WorkTree } from './work-tree.js';
+
+/** What one action does to the entries that it makes. */
+export interface CopyAttributes {
+  readonly ids: Ids | undefined;
+  readonly mode: number | string | undefined;
+  readonly newDirectory: DirectoryAttributes;
+}
+
+export function attributesOf(
+  action: CopyAction | MakeDirectoryAction | MakeFileAction,
+  work: WorkTree,
+): CopyAttributes {
+  const ids = action.owner && resolveOwner(action.owner, (path) => work.readText(path));
+  const newDirectory = { mode: 0o755, ids: ids ?? { uid: 0, gid: 0 }, mtimeSec: action.timestampSec ?? 0 };
+  return { ids, mode: action.mode, newDirectory };
+}
+
+export function planMakeDirectory(work: WorkTree, action: MakeDirectoryAction): void {
+  const { newDirectory } = attributesOf(action, work);
+  work.makeDirectories(work.resolve(action.path, true), { ...newDirectory, mode: action.mode });
+}
+
+export function planMakeFile(work: WorkTree, action: MakeFileAction): void {
+  const { ids, newDirectory } = attributesOf(action, work);
+  const resolved = work.resolve(action.path, true);
+  const path =
+    work.lookup(resolved)?.type === 'directory' ? joinPath(resolved, baseName(action.path)) : resolved;
+  work.makeDirectories(parentPath(path), newDirectory);
+  const data = Buffer.from(action.data);
+  work.put({
+    entry: {
+      path,
+      type: 'file',
+      mode: action.mode,
+      ...(ids ?? { uid: 0, gid: 0 }),
+      size: data.length,
+      mtimeSec: action.timestampSec ?? 0,
+    },
+    content: data,
+  });
+}
+
+/**
+ * Plans COPY, as BuildKit does it: a directory's contents are merged into the destination, whose own attributes do not come
+ * from the source; directories further down take the source's attributes even where they exist; a file goes into a
+ * destination that is a directory, and takes the place of anything but a directory.
+ * @param unpack plans an archive instead and says so; asked for files only
+ */
+export async function planCopy(
+  work: WorkTree,
+  tree: SourceTree,
+  action: CopyAction,
+  unpack: (match: Match, directory: string, attributes: CopyAttributes) => Promise<boolean>,
+): Promise<void> {
+  const attributes = attributesOf(action, work);
+  const excludes = excludeMatcher(action);
+  for (const match of selectMatches(tree, action)) {
+    const destination = action.parents
+      ? joinPath(action.destination, parentPath(match.path))
+      : action.destination;
+    if (action.parents)
+      await planParents(work, tree, match, destinationOf(work, action.destination), attributes);
+    const target = destinationOf(work, destination);
+    if (match.entry.type === 'directory') {
+      const directory = action.parents ? joinPath(target, baseName(match.path)) : target;
+      work.makeDirectories(directory, attributes.newDirectory);
+      if (action.parents) await putEntry(work, tree, match.resolved, match.entry, directory, attributes);
+      await planBelow(work, tree, match, directory, attributes, excludes);
+      continue;
+    }
+    if (excludes?.matches(baseName(match.path))) continue;
+    if (action.unpack && (await unpack(match, target, attributes))) continue;
+    const intoDirectory =
+      action.destinationIsDirectory || action.parents || work.lookup(target)?.type === 'directory';
+    const path = intoDirectory ? joinPath(target, baseName(match.path)) : target;
+    work.makeDirectories(parentPath(path), attributes.newDirectory);
+    await putEntry(work, tree, match.resolved, match.entry, path, attributes, match.path);
+  }
+}
+
+/** Links in the destination are followed, the last one too. */
+function destinationOf(work: WorkTree, destination: string): string {
+  return work.resolve(destination, true);
+}
+
+/** `--parents`: the source's directories above the match, with their attributes. */
+async function planParents(
+  work: WorkTree,
+  tree: SourceTree,
+  match: Match,
+  target: string,
+  attributes: CopyAttributes,
+): Promise<void> {
+  work.makeDirectories(target, attributes.newDirectory);
+  let at = '';
+  for (const name of parentPath(match.path).split('/').filter(Boolean)) {
+    at = joinPath(at, name);
+    const entry = tree.lookup(at);
+    if (entry?.type === 'directory') await putEntry(work, tree, at, entry, joinPath(target, at), attributes);
+    else work.makeDirectories(joinPath(target, at), attributes.newDirectory);
+  }
+}
+
+async function planBelow(
+  work: WorkTree,
+  tree: SourceTree,
+  match: Match,
+  directory: string,
+  attributes: CopyAttributes,
+  excludes: PatternMatcher | undefined,
+): Promise<void> {
+  for (const { path, relative, entry } of walkMatch(tree, match, excludes)) {
+    if (relative === '') continue;
+    const target = joinPath(directory, relative);
+    if (excludes) work.makeDirectories(parentPath(target), attributes.newDirectory);
+    await putEntry(work, tree, path, entry, target, attributes, match.path);
+  }
+}
+
+async function putEntry(
+  work: WorkTree,
+  tree: SourceTree,
+  source: string,
+  entry: LayerEntry,
+  path: string,
+  attributes: CopyAttributes,
+  inodeScope = '',
+): Promise<void> {
+  const existing = work.lookup(path);
+  if (existing && (existing.type === 'directory') !== (entry.type === 'directory')) {
+    if (entry.type === 'directory') throw notDirectory(path);
+    throw new BuildError('FILE_OPERATION_FAILED', `cannot replace the directory "/${path}" with a file`, {
+      hint: 'copy to another path, or remove the directory in an earlier RUN',
+    });
+  }
+  const { offset: _offset, opaque: _opaque, xattrs, ...rest } = entry;
+  const capability = xattrs?.['security.capability'];
+  const planned: LayerEntry = {
+    ...rest,
+    path,
+    mode: modeOf(entry, attributes.mode),
+    ...(attributes.ids ?? {}),
+    // What was scanned must be what is copied: the writer compares.
+    ...(entry.type === 'file' ? { digest: await tree.digest(source, entry) } : {}),
+    ...(capability === undefined ? {} : { xattrs: { 'security.capability': capability } }),
+  };
+  if (entry.type !== 'file') return work.put({ entry: planned });
+  const inode = tree.inode(source, entry);
+  work.put({
+    entry: planned,
+    content: tree.content(source, entry),
+    ...(inode === undefined ? {} : { inode: `${inodeScope} ${inode}` }),
+  });
+}
+
+function modeOf(entry: LayerEntry, mode: number | string | undefined): number {
+  if (mode === undefined || entry.type === 'symlink') return entry.mode;
+  return typeof mode === 'number' ? mode : applySymbolicMode(entry.mode, mode, entry.type === 'directory');
+}

@@ -1,0 +1,126 @@
+import { BuildError, nearestName } from '../../errors.js';
+import type { CopyAction } from '../../graph/op.js';
+import { hasWildcard, matchPath } from '../../graph/path-match.js';
+import { PatternMatcher } from '../../graph/pattern-matcher.js';
+import { type Digest, digestOf, digestOfJson } from '../../oci/digest.js';
+import type { LayerEntry } from '../snapshot/layer-index.js';
+import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
+import type { SourceTree } from '../source/source-tree.js';
+
+/** One path that a source word stands for. */
+export interface Match {
+  /** As written or matched, links not followed; its last component names the copy. */
+  readonly path: string;
+  /** The same with links followed. */
+  readonly resolved: string;
+  readonly entry: LayerEntry;
+}
+
+/**
+ * The paths that a source word selects. A wildcard that matches nothing selects nothing; a plain path must exist.
+ * @throws COPY_SOURCE_NOT_FOUND with where it looked, the ignore pattern that hides it, and the nearest name
+ */
+export function selectMatches(tree: SourceTree, action: CopyAction): Match[] {
+  const pattern = action.source.slice(1);
+  if (!action.allowWildcard || !hasWildcard(pattern))
+    return [matchAt(tree, unescapePattern(pattern, action)) ?? notFound(tree, pattern)];
+  let found = [''];
+  for (const component of pattern.split('/')) {
+    found = found.flatMap((dir) => {
+      const at = tree.resolve(dir, true);
+      if (hasWildcard(component))
+        return tree.list(at).flatMap((name) => (matchPath(component, name) ? [joinPath(dir, name)] : []));
+      const path = joinPath(dir, component.replace(/\\(.)/g, '$1'));
+      return tree.lookup(tree.resolve(path, false)) ? [path] : [];
+    });
+  }
+  return found.flatMap((path) => matchAt(tree, path) ?? []);
+}
+
+function unescapePattern(pattern: string, action: CopyAction): string {
+  return action.allowWildcard ? pattern.replace(/\\(.)/g, '$1') : pattern;
+}
+
+function matchAt(tree: SourceTree, path: string): Match | undefined {
+  const resolved = tree.resolve(path, true);
+  const entry = tree.lookup(resolved);
+  return entry && { path, resolved, entry };
+}
+
+function notFound(tree: SourceTree, path: string): never {
+  const pattern = tree.hiddenBy(path);
+  const dir = parentPath(path);
+  const nearest = nearestName(baseName(path), tree.list(tree.resolve(dir, true)));
+  const hint = pattern
+    ? `the ignore pattern "${pattern}" leaves it out; add "!${path}" below it to take it back`
+    : nearest
+      ? `did you mean "${joinPath(dir, nearest)}"?`
+      : 'paths are relative to the root of the context, or of the stage named by --from';
+  throw new BuildError('COPY_SOURCE_NOT_FOUND', `"/${path}": not found`, { hint });
+}
+
+/** What a selection holds below one match, itself first, excluded paths left out; relative paths, sorted. */
+export function* walkMatch(
+  tree: SourceTree,
+  match: Match,
+  excludes: PatternMatcher | undefined,
+): Generator<{ path: string; relative: string; entry: LayerEntry }> {
+  yield { path: match.resolved, relative: '', entry: match.entry };
+  if (match.entry.type === 'directory') yield* walkBelow(tree, match.resolved, '', excludes);
+}
+
+function* walkBelow(
+  tree: SourceTree,
+  dir: string,
+  relativeDir: string,
+  excludes: PatternMatcher | undefined,
+): Generator<{ path: string; relative: string; entry: LayerEntry }> {
+  for (const name of tree.list(dir)) {
+    const path = joinPath(dir, name);
+    const relative = joinPath(relativeDir, name);
+    const entry = tree.lookup(path);
+    if (!entry) continue;
+    if (!excludes?.matches(relative)) yield { path, relative, entry };
+    else if (entry.type !== 'directory' || excludes.canSkipDirectory(relative)) continue;
+    if (entry.type === 'directory') yield* walkBelow(tree, path, relative, excludes);
+  }
+}
+
+export function excludeMatcher(action: CopyAction): PatternMatcher | undefined {
+  return action.excludePatterns?.length ? new PatternMatcher(action.excludePatterns) : undefined;
+}
+
+/**
+ * The content of what an action selects: names inside the selection, types, modes, owners, bytes, link targets, devices;
+ * never times. A mode that `--chmod` sets in octal takes no part.
+ */
+export async function selectionDigest(
+  tree: SourceTree,
+  action: CopyAction,
+  onFile?: (path: string, digest: string) => void,
+): Promise<Digest> {
+  const rows: unknown[] = [];
+  const excludes = excludeMatcher(action);
+  for (const match of selectMatches(tree, action)) {
+    for (const { path, relative, entry } of walkMatch(tree, match, excludes)) {
+      const isOuterDirectory = relative === '' && entry.type === 'directory';
+      const mode = typeof action.mode === 'number' || isOuterDirectory ? undefined : entry.mode;
+      const digest = entry.type === 'file' ? await tree.digest(path, entry) : undefined;
+      const row = [
+        action.parents ? match.path : baseName(match.path),
+        relative,
+        entry.type,
+        mode,
+        action.owner || isOuterDirectory ? undefined : [entry.uid, entry.gid],
+        digest,
+        entry.linkName,
+        entry.deviceMajor,
+        entry.deviceMinor,
+        entry.xattrs?.['security.capability'],
+      ];
+      rows.push(row);
+      onFile?.(path, digestOf(JSON.stringify(row)));
+    }
+  }
+  return digestOfJson(rows);
+}

@@ -1,0 +1,151 @@
+import type { CacheMapDep, JobContext, Layer, ResolvedOp, Result } from '../../graph/contract.js';
+import type { Definition, Vertex } from '../../graph/definition.js';
+import type { CopyAction, FileAction, FileOp } from '../../graph/op.js';
+import { createSnapshotResult } from '../../graph/snapshot.js';
+import { BuildError, throwIfAborted } from '../../errors.js';
+import { type Digest, digestOfJson } from '../../oci/digest.js';
+import { hasWildcard } from '../../graph/path-match.js';
+import type { LayerStore } from '../snapshot/layer-store.js';
+import { baseName } from '../snapshot/path-order.js';
+import { LayeredTree } from '../source/layered-tree.js';
+import type { LocalContext } from '../source/local-context.js';
+import type { SourceTree } from '../source/source-tree.js';
+import { ArchiveSpool, isArchive, planArchive } from './archive-plan.js';
+import { planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
+import { selectionDigest } from './copy-select.js';
+import { WorkTree } from './work-tree.js';
+
+export interface FileOpDependencies {
+  readonly layers: LayerStore;
+  /** The context behind `local://name`. */
+  readonly context: (name: string, ignorePatterns: readonly string[]) => LocalContext;
+  /** Scratch space of this process, made on the first use. */
+  readonly workDirectory: () => string;
+}
+
+/** COPY, ADD, WORKDIR and heredoc files: plans the entries from listings, then writes one layer. No mount, no process. */
+export function createFileOp(vertex: Vertex, definition: Definition, deps: FileOpDependencies): ResolvedOp {
+  const op = vertex.op as FileOp;
+  const sources = vertex.inputs.map((edge) => definition.vertices.get(edge.vertex)!.op);
+  const contextOf = (input: number): LocalContext | undefined => {
+    const source = sources[input];
+    if (source?.kind !== 'source' || !source.identifier.startsWith('local://')) return undefined;
+    return deps.context(source.identifier.slice('local://'.length), source.ignorePatterns ?? []);
+  };
+  return {
+    lane: 'disk',
+    cacheMap: async () => {
+      const mapped = vertex.inputs.map((_, input) => inputDep(op, input, contextOf(input), deps));
+      return { digest: opDigest(op), deps: await Promise.all(mapped) };
+    },
+    exec: async (job, inputs) => {
+      const base = op.base < 0 ? [] : layersOf(inputs[op.base]);
+      const layer = await makeLayer(op, base, inputs, contextOf, job, deps);
+      return [createSnapshotResult([...base, layer])];
+    },
+  };
+}
+
+function layersOf(result: Result | undefined): readonly Layer[] {
+  if (result?.kind === 'snapshot') return result.layers;
+  throw new BuildError('INTERNAL', 'a file operation needs a snapshot as its base');
+}
+
+/** What decides the output beside the inputs. Of a source only its last component counts, since it may name the copy. */
+function opDigest(op: FileOp): Digest {
+  return digestOfJson(['file', op.base < 0, op.actions.map(actionKey)]);
+}
+
+function actionKey(action: FileAction): unknown {
+  if (action.kind !== 'copy') return action;
+  const { source, input: _input, ...rest } = action;
+  return { ...rest, source: action.parents || hasWildcard(source) ? source : baseName(source) };
+}
+
+async function inputDep(
+  op: FileOp,
+  input: number,
+  context: LocalContext | undefined,
+  deps: FileOpDependencies,
+): Promise<CacheMapDep> {
+  const actions = op.actions.filter(
+    (action): action is CopyAction => action.kind === 'copy' && action.input === input,
+  );
+  if (context) {
+    const early = digestOfJson(await selectionDigests(context, actions));
+    context.save();
+    return { early, explain: () => explainSelections(context, actions) };
+  }
+  if (input === op.base) return {};
+  return {
+    contentDigest: async (result, job) =>
+      digestOfJson(await selectionDigests(await treeOf(layersOf(result), deps, job), actions)),
+  };
+}
+
+async function selectionDigests(tree: SourceTree, actions: readonly CopyAction[]): Promise<Digest[]> {
+  const digests: Digest[] = [];
+  for (const action of actions) digests.push(await selectionDigest(tree, action));
+  return digests;
+}
+
+async function explainSelections(
+  tree: SourceTree,
+  actions: readonly CopyAction[],
+): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>();
+  for (const action of actions)
+    await selectionDigest(tree, action, (path, digest) => files.set(path, digest));
+  return files;
+}
+
+async function treeOf(
+  layers: readonly Layer[],
+  deps: FileOpDependencies,
+  job: JobContext,
+): Promise<LayeredTree> {
+  const indexes = await deps.layers.indexes(layers, job.signal, (row) => job.transfer(row));
+  return new LayeredTree(layers, indexes, deps.layers);
+}
+
+async function makeLayer(
+  op: FileOp,
+  base: readonly Layer[],
+  inputs: readonly Result[],
+  contextOf: (input: number) => LocalContext | undefined,
+  job: JobContext,
+  deps: FileOpDependencies,
+): Promise<Layer> {
+  const work = new WorkTree(base.length === 0 ? undefined : await treeOf(base, deps, job));
+  using spool = new ArchiveSpool(deps.workDirectory);
+  for (const action of op.actions) {
+    throwIfAborted(job.signal);
+    if (action.kind === 'mkdir') planMakeDirectory(work, action);
+    else if (action.kind === 'mkfile') planMakeFile(work, action);
+    else {
+      const tree = contextOf(action.input) ?? (await treeOf(layersOf(inputs[action.input]), deps, job));
+      await planCopy(work, tree, action, async (match, directory, attributes) => {
+        if (match.entry.type !== 'file') return false;
+        const content = tree.content(match.resolved, match.entry);
+        if (!(await isArchive(content))) return false;
+        await planArchive(work, content, directory, attributes, spool);
+        return true;
+      });
+    }
+  }
+  return writeLayer(work, job, deps);
+}
+
+async function writeLayer(work: WorkTree, job: JobContext, deps: FileOpDependencies): Promise<Layer> {
+  const writer = deps.layers.createWriter(job.signal);
+  try {
+    for (const { entry, content } of work.entries()) {
+      const turn = writer.add(entry, content);
+      if (turn) await turn;
+    }
+    return writer.finish(new Date().toISOString());
+  } catch (error) {
+    writer.abort();
+    throw error;
+  }
+}

@@ -1,0 +1,184 @@
+import { readSync, openSync, closeSync } from 'node:fs';
+import { BuildError } from '../../errors.js';
+import type { LayerEntry } from '../snapshot/layer-index.js';
+import type { FileContent } from '../snapshot/layer-writer.js';
+import { baseName, comparePaths, joinPath, parentPath } from '../snapshot/path-order.js';
+import type { LayeredTree } from '../source/layered-tree.js';
+import type { Ids } from './owner.js';
+
+/** An entry of the layer to come. */
+export interface PlannedEntry {
+  readonly entry: LayerEntry;
+  readonly content?: FileContent | Uint8Array;
+  /** Equal for names of one file: the first becomes the file, the others hard links. */
+  readonly inode?: string;
+}
+
+const MOST_LINKS = 255;
+
+/** How new directories are made. */
+export interface DirectoryAttributes {
+  readonly mode: number;
+  readonly ids: Ids;
+  readonly mtimeSec: number;
+}
+
+/**
+ * The file system while actions change it: the base's listing with the planned entries on top. Paths are relative and clean.
+ * What lies above a planned path comes along with the base's own attributes.
+ */
+export class WorkTree {
+  readonly #base: LayeredTree | undefined;
+  readonly #planned = new Map<string, PlannedEntry>();
+  /** Directories of the base that were replaced: what they held is gone. */
+  readonly #replaced = new Set<string>();
+
+  constructor(base: LayeredTree | undefined) {
+    this.#base = base;
+  }
+
+  lookup(path: string): LayerEntry | undefined {
+    const planned = this.#planned.get(path);
+    if (planned) return planned.entry;
+    if (path === '')
+      return (
+        this.#base?.lookup('') ?? {
+          path: '',
+          type: 'directory',
+          mode: 0o755,
+          uid: 0,
+          gid: 0,
+          size: 0,
+          mtimeSec: 0,
+        }
+      );
+    for (let dir = parentPath(path); ; dir = parentPath(dir)) {
+      if (this.#replaced.has(dir)) return undefined;
+      if (dir === '') break;
+    }
+    return this.#base?.lookup(path);
+  }
+
+  /** As LayeredTree's, with what is planned. @throws FILE_OPERATION_FAILED for a loop of links */
+  resolve(path: string, followLast: boolean): string {
+    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
+    let at = '';
+    for (let links = 0; rest.length > 0;) {
+      const name = rest.shift()!;
+      if (name === '..') {
+        at = parentPath(at);
+        continue;
+      }
+      const next = joinPath(at, name);
+      const found = rest.length > 0 || followLast ? this.lookup(next) : undefined;
+      if (found?.type !== 'symlink') {
+        at = next;
+        continue;
+      }
+      if (++links > MOST_LINKS)
+        throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
+      if (found.linkName!.startsWith('/')) at = '';
+      rest.unshift(...found.linkName!.split('/').filter((part) => part !== '' && part !== '.'));
+    }
+    return at;
+  }
+
+  /** Makes `path` and what is missing above it; existing directories stay. @throws FILE_OPERATION_FAILED at a file */
+  makeDirectories(path: string, attributes: DirectoryAttributes): void {
+    const existing = this.lookup(path);
+    if (existing?.type === 'directory') return;
+    if (existing) throw notDirectory(path);
+    if (path !== '') this.makeDirectories(parentPath(path), attributes);
+    const { mode, ids, mtimeSec } = attributes;
+    this.put({ entry: { path, type: 'directory', mode, ...ids, size: 0, mtimeSec } });
+  }
+
+  /** Plans an entry in place of what is there; its directory must exist. */
+  put(planned: PlannedEntry): void {
+    const { path, type } = planned.entry;
+    if (type !== 'directory' && this.lookup(path)?.type === 'directory') this.#drop(path);
+    this.#planned.set(path, planned);
+    this.#inheritParents(path);
+  }
+
+  #drop(path: string): void {
+    this.#replaced.add(path);
+    for (const known of this.#planned.keys()) if (known.startsWith(`${path}/`)) this.#planned.delete(known);
+  }
+
+  #inheritParents(path: string): void {
+    for (let dir = parentPath(path); dir !== '' && !this.#planned.has(dir); dir = parentPath(dir)) {
+      const entry = this.#base?.lookup(dir);
+      if (entry) this.#planned.set(dir, { entry: withoutContent(entry) });
+    }
+  }
+
+  /** Where a planned or existing file's bytes are, for hard links onto it. */
+  plannedFile(path: string): PlannedEntry | undefined {
+    const planned = this.#planned.get(path);
+    if (planned) return planned;
+    const entry = this.lookup(path);
+    if (entry?.type !== 'file') return undefined;
+    const { offset: _offset, ...rest } = entry;
+    return { entry: rest, content: this.#base!.content(path) };
+  }
+
+  /** Gives a planned file the mark of its inode. */
+  markInode(path: string, inode: string): void {
+    const planned = this.plannedFile(path);
+    if (planned && !planned.inode) this.put({ ...planned, inode });
+  }
+
+  /** Text of a small file; empty when there is none. */
+  readText(path: string): string {
+    const resolved = this.resolve(path, true);
+    const file = this.plannedFile(resolved);
+    if (!file?.content || file.entry.type !== 'file') return '';
+    return file.content instanceof Uint8Array
+      ? Buffer.from(file.content).toString('utf8')
+      : readRange(file.content);
+  }
+
+  /** What is planned, in the order of a layer, hard links made of equal inodes. */
+  entries(): PlannedEntry[] {
+    const first = new Map<string, string>();
+    return [...this.#planned.values()]
+      .sort((a, b) => comparePaths(a.entry.path, b.entry.path))
+      .map((planned) => {
+        if (planned.inode === undefined || planned.entry.type !== 'file') return planned;
+        const target = first.get(planned.inode);
+        if (target === undefined) {
+          first.set(planned.inode, planned.entry.path);
+          return planned;
+        }
+        return { entry: { ...withoutContent(planned.entry), type: 'hardlink', size: 0, linkName: target } };
+      });
+  }
+}
+
+function withoutContent(entry: LayerEntry): LayerEntry {
+  const { digest: _digest, offset: _offset, opaque: _opaque, ...rest } = entry;
+  return rest;
+}
+
+export function notDirectory(path: string): BuildError {
+  return new BuildError('FILE_OPERATION_FAILED', `"/${path}" exists and is no directory`, {
+    hint: `choose another destination than "${baseName(path)}", or remove it in an earlier RUN`,
+  });
+}
+
+function readRange(content: FileContent): string {
+  const buffer = Buffer.alloc(content.length);
+  const fd = openSync(content.path, 'r');
+  try {
+    let at = 0;
+    while (at < buffer.length) {
+      const read = readSync(fd, buffer, at, buffer.length - at, (content.offset ?? 0) + at);
+      if (read === 0) break;
+      at += read;
+    }
+    return buffer.toString('utf8', 0, at);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,244 @@
+import { createHash } from 'node:crypto';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { BuildError } from '../../errors.js';
+import { type ParentMatch, PatternMatcher } from '../../graph/pattern-matcher.js';
+import { type Digest, digestFromHash } from '../../oci/digest.js';
+import type { LayerEntry } from '../snapshot/layer-index.js';
+import type { FileContent } from '../snapshot/layer-writer.js';
+import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
+import type { SourceTree } from './source-tree.js';
+import { StatIndex } from './stat-index.js';
+
+const MOST_LINKS = 255;
+const BYTES_PER_TURN = 16 << 20;
+
+interface Scanned {
+  readonly stat: Stats;
+  readonly ignored: ParentMatch;
+}
+
+/**
+ * A directory of the caller as a source. Only what is asked for is looked at; every path is looked at once, so that all
+ * instructions of a build see the same state. Everything belongs to root; sockets are not there; extended attributes are
+ * not read.
+ */
+export class LocalContext implements SourceTree {
+  readonly directory: string;
+  readonly #matcher: PatternMatcher | undefined;
+  readonly #index: StatIndex;
+  readonly #scanned = new Map<string, Scanned | undefined>();
+  readonly #lists = new Map<string, readonly string[]>();
+  readonly #digests = new Map<string, Promise<Digest>>();
+  #bytesThisTurn = 0;
+
+  constructor(directory: string, ignorePatterns: readonly string[], statRoot: string) {
+    this.directory = directory;
+    this.#matcher = ignorePatterns.length === 0 ? undefined : new PatternMatcher(ignorePatterns);
+    this.#index = new StatIndex(statRoot, directory);
+  }
+
+  lookup(path: string): LayerEntry | undefined {
+    const scanned = this.#scan(path);
+    if (!scanned || !this.#isVisible(path, scanned)) return undefined;
+    return entryOf(path, scanned.stat, () => this.#readlink(path));
+  }
+
+  list(path: string): readonly string[] {
+    let names = this.#lists.get(path);
+    if (!names) {
+      names = this.#readdir(path).filter((name) => {
+        const child = joinPath(path, name);
+        const scanned = this.#scan(child);
+        return scanned !== undefined && this.#isVisible(child, scanned);
+      });
+      this.#lists.set(path, names);
+    }
+    return names;
+  }
+
+  /** Links are resolved inside the context, ignore patterns aside: BuildKit follows them before it filters. */
+  resolve(path: string, followLast: boolean): string {
+    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
+    let at = '';
+    for (let links = 0; rest.length > 0;) {
+      const name = rest.shift()!;
+      if (name === '..') {
+        at = parentPath(at);
+        continue;
+      }
+      const next = joinPath(at, name);
+      const stat = rest.length > 0 || followLast ? this.#scan(next)?.stat : undefined;
+      if (!stat?.isSymbolicLink()) {
+        at = next;
+        continue;
+      }
+      if (++links > MOST_LINKS)
+        throw new BuildError('FILE_OPERATION_FAILED', `"${path}" goes through a loop of symbolic links`);
+      const target = this.#readlink(next);
+      if (target.startsWith('/')) at = '';
+      rest.unshift(...target.split('/').filter((part) => part !== '' && part !== '.'));
+    }
+    return at;
+  }
+
+  digest(path: string): Promise<Digest> {
+    let digest = this.#digests.get(path);
+    if (!digest) {
+      digest = this.#digestFile(path);
+      this.#digests.set(path, digest);
+    }
+    return digest;
+  }
+
+  content(path: string, entry: LayerEntry): FileContent {
+    return { path: join(this.directory, path), length: entry.size };
+  }
+
+  inode(path: string): string | undefined {
+    const stat = this.#scan(path)?.stat;
+    return stat && stat.nlink > 1 ? `${stat.dev} ${stat.ino}` : undefined;
+  }
+
+  hiddenBy(path: string): string | undefined {
+    return this.#scan(path) ? this.#matcher?.matchingPattern(path) : undefined;
+  }
+
+  /** Keeps what was learned for the next build. */
+  save(): void {
+    this.#index.save();
+  }
+
+  async #digestFile(path: string): Promise<Digest> {
+    const { stat } = this.#scan(path)!;
+    const known = this.#index.find(path, stat);
+    if (known) return known;
+    this.#bytesThisTurn += stat.size;
+    if (this.#bytesThisTurn > BYTES_PER_TURN) {
+      this.#bytesThisTurn = 0;
+      await yieldToEvents();
+    }
+    const digest = await digestFile(join(this.directory, path), stat.size);
+    this.#index.remember(path, stat, digest);
+    return digest;
+  }
+
+  #scan(path: string): Scanned | undefined {
+    if (this.#scanned.has(path)) return this.#scanned.get(path);
+    const parent = path === '' ? undefined : this.#scan(parentPath(path));
+    const scanned = path === '' || parent?.stat.isDirectory() ? this.#lstat(path, parent) : undefined;
+    this.#scanned.set(path, scanned);
+    return scanned;
+  }
+
+  #lstat(path: string, parent: Scanned | undefined): Scanned | undefined {
+    const ignored =
+      path === ''
+        ? undefined
+        : this.#matcher?.matchesBelow(path, parentPath(path) === '' ? undefined : parent?.ignored);
+    const state = ignored ?? { matched: false, byPattern: [] };
+    let stat: Stats | undefined;
+    try {
+      stat = lstatSync(join(this.directory, path), { throwIfNoEntry: false });
+    } catch (error) {
+      if (state.matched || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+      throw notReadable(path, error);
+    }
+    return stat && !stat.isSocket() ? { stat, ignored: state } : undefined;
+  }
+
+  /** An ignored directory still shows when something below it is taken back. */
+  #isVisible(path: string, scanned: Scanned): boolean {
+    if (!scanned.ignored.matched) return true;
+    if (!scanned.stat.isDirectory() || this.#matcher!.canSkipDirectory(path)) return false;
+    return this.list(path).length > 0;
+  }
+
+  #readdir(path: string): string[] {
+    try {
+      return readdirSync(join(this.directory, path)).sort();
+    } catch (error) {
+      const scanned = this.#scan(path);
+      if (scanned?.ignored.matched || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
+      throw notReadable(path, error);
+    }
+  }
+
+  #readlink(path: string): string {
+    return readlinkSync(join(this.directory, path));
+  }
+}
+
+function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry {
+  const type = stat.isFile()
+    ? 'file'
+    : stat.isDirectory()
+      ? 'directory'
+      : stat.isSymbolicLink()
+        ? 'symlink'
+        : stat.isFIFO()
+          ? 'fifo'
+          : stat.isCharacterDevice()
+            ? 'char'
+            : 'block';
+  const isDevice = type === 'char' || type === 'block';
+  return {
+    path,
+    type,
+    mode: type === 'symlink' ? 0o777 : stat.mode & 0o7777,
+    uid: 0,
+    gid: 0,
+    size: type === 'file' ? stat.size : 0,
+    mtimeSec: Math.floor(stat.mtimeMs / 1000),
+    ...(type === 'symlink' ? { linkName: readlink() } : {}),
+    ...(isDevice
+      ? {
+          deviceMajor: (stat.rdev >> 8) & 0xfff,
+          deviceMinor: (stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00),
+        }
+      : {}),
+  };
+}
+
+const buffer = Buffer.allocUnsafe(1 << 20);
+
+/** Digest of a file by synchronous reads, with a turn of the event loop between big parts. */
+async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
+  const hash = createHash('sha256');
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    throw notReadable(path, error);
+  }
+  try {
+    let sinceTurn = 0;
+    for (let left = sizeBytes; left > 0;) {
+      const read = readSync(fd, buffer, 0, Math.min(buffer.length, left), null);
+      if (read === 0) break;
+      hash.update(buffer.subarray(0, read));
+      left -= read;
+      sinceTurn += read;
+      if (sinceTurn < BYTES_PER_TURN) continue;
+      sinceTurn = 0;
+      await yieldToEvents();
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return digestFromHash(hash);
+}
+
+function notReadable(path: string, cause: unknown): BuildError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const hint =
+    code === 'EACCES' || code === 'EPERM'
+      ? `give yourself the right to read it, or add "${baseName(path)}" to .dockerignore`
+      : 'run the build again when nothing writes to the context';
+  return new BuildError(
+    'FILE_OPERATION_FAILED',
+    `"${path}" of the build context cannot be read: ${message}`,
+    { cause, hint },
+  );
+}

@@ -1,0 +1,98 @@
+import { mkdirSync, readFileSync, renameSync, type Stats, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
+
+interface Known {
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+  readonly inode: number;
+  readonly hex: string;
+}
+
+/** A second write within the clock's tick shows in no time stamp: such files are read again next time. */
+const RACY_MS = 2000;
+
+/**
+ * Remembers digests of a directory's files from run to run. A file is taken as unchanged when size, mtime, ctime and inode
+ * are equal; one whose times are younger than the scan's start less two seconds is not remembered.
+ */
+export class StatIndex {
+  readonly #path: string;
+  readonly #startedMs = Date.now();
+  readonly #new = new Map<string, Known>();
+  #old: Map<string, Known> | undefined;
+
+  /** @param directory the context's absolute path, which names the file in `statRoot` */
+  constructor(statRoot: string, directory: string) {
+    this.#path = join(statRoot, digestHex(digestOf(directory)));
+  }
+
+  /** The digest of an unchanged file. */
+  find(path: string, stat: Stats): Digest | undefined {
+    this.#old ??= load(this.#path);
+    const known = this.#new.get(path) ?? this.#old.get(path);
+    if (
+      !known ||
+      known.size !== stat.size ||
+      known.mtimeMs !== stat.mtimeMs ||
+      known.ctimeMs !== stat.ctimeMs ||
+      known.inode !== stat.ino
+    ) {
+      return undefined;
+    }
+    return `sha256:${known.hex}`;
+  }
+
+  remember(path: string, stat: Stats, digest: Digest): void {
+    if (Math.max(stat.mtimeMs, stat.ctimeMs) > this.#startedMs - RACY_MS) return;
+    this.#new.set(path, {
+      size: stat.size,
+      mtimeMs: stat.mtimeMs,
+      ctimeMs: stat.ctimeMs,
+      inode: stat.ino,
+      hex: digestHex(digest),
+    });
+  }
+
+  /** Writes the index when something was added. A store that cannot be written costs time, not the build. */
+  save(): void {
+    if (this.#new.size === 0) return;
+    const all = new Map([...(this.#old ?? load(this.#path)), ...this.#new]);
+    const rows = [...all].map(([path, known]) => [
+      path,
+      known.size,
+      known.mtimeMs,
+      known.ctimeMs,
+      known.inode,
+      known.hex,
+    ]);
+    const body = JSON.stringify(rows);
+    const temporary = `${this.#path}.${process.pid}`;
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true });
+      writeFileSync(temporary, `${digestHex(digestOf(body))}\n${body}`);
+      renameSync(temporary, this.#path);
+    } catch {
+      return;
+    }
+    this.#old = all;
+    this.#new.clear();
+  }
+}
+
+function load(path: string): Map<string, Known> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return new Map();
+  }
+  const end = text.indexOf('\n');
+  const body = text.slice(end + 1);
+  if (digestHex(digestOf(body)) !== text.slice(0, end)) return new Map();
+  const rows = JSON.parse(body) as [string, number, number, number, number, string][];
+  return new Map(
+    rows.map(([path, size, mtimeMs, ctimeMs, inode, hex]) => [path, { size, mtimeMs, ctimeMs, inode, hex }]),
+  );
+}

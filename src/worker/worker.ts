@@ -1,0 +1,60 @@
+import type { OpResolver } from '../graph/contract.js';
+import type { StateRoot } from '../cache/state-root.js';
+import { BuildError } from '../errors.js';
+import { createExecutorSelector } from './executor/select-executor.js';
+import { createExecOp } from './ops/exec-op.js';
+import { createFileOp } from './ops/file-op.js';
+import type { LayerStore } from './snapshot/layer-store.js';
+import { OverlayRoots } from './snapshot/overlay.js';
+import { createImageSourceOp } from './source/image-source-op.js';
+import type { ImageSource } from './source/image-source.js';
+import { LocalContext } from './source/local-context.js';
+import { createLocalSourceOp } from './source/local-source-op.js';
+
+export interface WorkerOptions {
+  readonly state: StateRoot;
+  readonly layers: LayerStore;
+  readonly imageSource: ImageSource;
+  /** Directories by the name in `local://name`. */
+  readonly contexts: ReadonlyMap<string, string>;
+}
+
+/** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
+export interface Worker {
+  readonly resolve: OpResolver;
+  /** Ends what is still mounted and removes the process's scratch space. */
+  close(): Promise<void>;
+}
+
+export function createWorker({ state, layers, imageSource, contexts }: WorkerOptions): Worker {
+  const overlays = new OverlayRoots({ work: state.work, layers });
+  const executor = createExecutorSelector();
+  const local = new Map<string, LocalContext>();
+  const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
+    const directory = contexts.get(name);
+    if (directory === undefined) {
+      throw new BuildError('CONTEXT_NOT_FOUND', 'this build has no context, so there is nothing to COPY or ADD from', {
+        hint: 'give a directory in place of "-", or copy from a stage with --from',
+      });
+    }
+    const key = JSON.stringify([name, ignorePatterns]);
+    let opened = local.get(key);
+    if (!opened) {
+      opened = new LocalContext(directory, ignorePatterns, state.stat);
+      local.set(key, opened);
+    }
+    return opened;
+  };
+  const resolve: OpResolver = (vertex, definition) => {
+    const { op } = vertex;
+    switch (op.kind) {
+      case 'exec':
+        return createExecOp(vertex, { overlays, layers, executor, logs: state.logs });
+      case 'file':
+        return createFileOp(vertex, definition, { layers, context, workDirectory: () => overlays.workDirectory() });
+      case 'source':
+        return op.identifier.startsWith('local://') ? createLocalSourceOp(op) : createImageSourceOp(op, imageSource);
+    }
+  };
+  return { resolve, close: () => overlays.close() };
+}
