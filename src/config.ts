@@ -24,22 +24,34 @@ const EMPTY: TsbuildConfig = { registries: {} };
  * a file nothing but stats happens.
  * @throws CONFIG_INVALID
  */
-export async function loadConfig(file: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<TsbuildConfig> {
+export async function loadConfig(
+  file: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<TsbuildConfig> {
   const given = file ?? env['TSBUILD_CONFIG'];
-  const path = given ?? defaultPlaces(env).find((place) => statSync(place, { throwIfNoEntry: false })?.isFile());
+  const path =
+    given ?? defaultPlaces(env).find((place) => statSync(place, { throwIfNoEntry: false })?.isFile());
   if (path === undefined) return EMPTY;
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new BuildError('CONFIG_INVALID', `the config file "${path}" cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new BuildError(
+      'CONFIG_INVALID',
+      `the config file "${path}" cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   const { parse } = await import('yaml');
   let data: unknown;
   try {
     data = parse(text);
   } catch (error) {
-    throw new BuildError('CONFIG_INVALID', `the config file "${path}" is not valid YAML: ${(error as Error).message}`, { cause: error });
+    throw new BuildError(
+      'CONFIG_INVALID',
+      `the config file "${path}" is not valid YAML: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   return readConfig(data, path);
 }
@@ -55,14 +67,20 @@ function readConfig(data: unknown, path: string): TsbuildConfig {
   const registries = top['registries'] === undefined ? {} : record(top['registries'], 'registries', path);
   return {
     registries: Object.fromEntries(
-      Object.entries(registries).map(([host, value]) => [host, readRegistry(value, `registries.${host}`, path)]),
+      Object.entries(registries).map(([host, value]) => [
+        host,
+        readRegistry(value, `registries.${host}`, path),
+      ]),
     ),
   };
 }
 
 function readRegistry(value: unknown, key: string, path: string): RegistryConfig {
   const { mirrors = [], insecure = false, ca } = record(value, key, path, ['mirrors', 'insecure', 'ca']);
-  if (!Array.isArray(mirrors) || !mirrors.every((mirror): mirror is string => typeof mirror === 'string' && /^https?:\/\//.test(mirror))) {
+  if (
+    !Array.isArray(mirrors) ||
+    !mirrors.every((mirror): mirror is string => typeof mirror === 'string' && /^https?:\/\//.test(mirror))
+  ) {
     throw invalid(`${key}.mirrors`, 'a list of URLs that start with http:// or https://', path);
   }
   if (typeof insecure !== 'boolean') throw invalid(`${key}.insecure`, 'true or false', path);
@@ -70,11 +88,19 @@ function readRegistry(value: unknown, key: string, path: string): RegistryConfig
   return { mirrors, insecure, ...(ca === undefined ? {} : { ca }) };
 }
 
-function record(value: unknown, key: string, path: string, known?: readonly string[]): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(key, 'a mapping', path);
+function record(
+  value: unknown,
+  key: string,
+  path: string,
+  known?: readonly string[],
+): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid(key, 'a mapping', path);
   const unknown = Object.keys(value).find((name) => known && !known.includes(name));
   if (unknown !== undefined) {
-    throw new BuildError('CONFIG_INVALID', `unknown key "${unknown}" in ${key} of "${path}"`, { hint: `known are ${known!.join(', ')}` });
+    throw new BuildError('CONFIG_INVALID', `unknown key "${unknown}" in ${key} of "${path}"`, {
+      hint: `known are ${known!.join(', ')}`,
+    });
   }
   return value as Record<string, unknown>;
 }

@@ -81,6 +81,8 @@ export class BuildError extends Error {
   readonly location: SourceLocation | undefined;
   readonly vertex: string | undefined;
   readonly temporary: boolean;
+  /** Text of the file that `location` names, for the excerpt. */
+  source: { readonly name: string; readonly text: string } | undefined;
 
   constructor(code: ErrorCode, message: string, options: BuildErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -90,6 +92,12 @@ export class BuildError extends Error {
     this.location = options.location;
     this.vertex = options.vertex;
     this.temporary = options.temporary ?? false;
+  }
+
+  /** Adds the text that an excerpt of the failing lines is cut from. */
+  withSource(source: { readonly name: string; readonly text: string }): this {
+    this.source = source;
+    return this;
   }
 }
 

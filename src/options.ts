@@ -1,8 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ProgressListener, WarningEvent } from './progress.js';
-import type { Compression, Descriptor } from './oci/descriptor.js';
-import type { Digest } from './oci/digest.js';
-import type { Platform } from './oci/platform.js';
+import type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
+import type { Descriptor } from './oci/descriptor.js';
 
 /** What every command of the library takes. */
 export interface StoreOptions {
@@ -12,23 +11,6 @@ export interface StoreOptions {
   readonly configFile?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;
-}
-
-/** One `--output`. `dest` `-` is `stdout`. */
-export interface OutputSpec {
-  readonly type: 'image' | 'docker' | 'oci' | 'local' | 'tar' | 'registry' | 'cacheonly';
-  readonly dest?: string;
-  /** Names beside the tags of the build. */
-  readonly names?: readonly string[];
-  readonly compression?: Compression;
-  /** Recompress layers of the base image too. */
-  readonly forceCompression?: boolean;
-  /** `type=oci,tar=false`: a directory. */
-  readonly tar?: boolean;
-  /** `type=image,push=true`. */
-  readonly push?: boolean;
-  readonly ociMediaTypes?: boolean;
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface BuildOptions extends StoreOptions {
@@ -61,13 +43,6 @@ export interface BuildOptions extends StoreOptions {
   readonly stdout?: Writable;
   /** SOURCE_DATE_EPOCH, seconds; default: the build argument or the environment variable of that name. */
   readonly sourceDateEpochSec?: number;
-}
-
-export interface BuiltPlatform {
-  readonly platform: Platform;
-  readonly manifest?: Descriptor;
-  /** Config digest: Docker's image ID. */
-  readonly imageId?: Digest;
 }
 
 export interface BuildResult {

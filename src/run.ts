@@ -34,7 +34,7 @@ export async function runImage(options: RunOptions): Promise<number> {
   });
   const config = resolved.config.config ?? {};
   const args = commandOf(config, options);
-  const layers = await store.imageSource.layersOf(resolved.identifier, resolved.platform);
+  const layers = await store.imageSource.layersOf(resolved.identifier);
   const overlays = new OverlayRoots({ work: store.state.work, layers: store.layers });
   try {
     await using root = await overlays.mount(layers, signal);

@@ -81,12 +81,17 @@ export class ContentStore {
   }
 
   /**
-   * Streams data in; when `expected` is given, size and digest must agree with it.
+   * Streams data in; size and digest must agree with `expected`, which also hears of the digest before the blob appears.
    * @throws BLOB_CORRUPT when they do not; nothing stays behind
    */
   async write(
     source: AsyncIterable<Uint8Array>,
-    expected: { digest?: Digest; size?: number; signal?: AbortSignal } = {},
+    expected: {
+      digest?: Digest;
+      size?: number;
+      signal?: AbortSignal;
+      onCommit?: (digest: Digest) => void;
+    } = {},
   ): Promise<{ digest: Digest; size: number }> {
     const temporary = this.temporaryPath();
     try {
@@ -116,6 +121,7 @@ export class ContentStore {
       if (expected.digest !== undefined && expected.digest !== digest) {
         throw new BuildError('BLOB_CORRUPT', `blob ${expected.digest} has the digest ${digest}`);
       }
+      expected.onCommit?.(digest);
       this.#commit(temporary, digest);
       return { digest, size };
     } catch (error) {

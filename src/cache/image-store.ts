@@ -39,7 +39,8 @@ export class ImageStore {
     if (reference.digest !== undefined) {
       const digest = reference.digest;
       const prefix = `${reference.domain}/${reference.repository}`;
-      return images.find((image) => image.descriptor.digest === digest && image.name.startsWith(prefix))?.descriptor;
+      return images.find((image) => image.descriptor.digest === digest && image.name.startsWith(prefix))
+        ?.descriptor;
     }
     const name = formatReference(reference);
     return images.find((image) => image.name === name)?.descriptor;
@@ -56,7 +57,8 @@ export class ImageStore {
 
   /** Gives `descriptor` those names, in place of what had them. Writes nothing when they say so already. */
   async set(names: readonly string[], descriptor: Descriptor): Promise<void> {
-    const isSet = (name: string) => this.list().some((image) => image.name === name && image.descriptor.digest === descriptor.digest);
+    const isSet = (name: string) =>
+      this.list().some((image) => image.name === name && image.descriptor.digest === descriptor.digest);
     if (names.every(isSet)) return;
     using _lock = await this.#lock('images');
     const others = this.#read().filter((image) => !names.includes(image.name));
@@ -82,16 +84,26 @@ export class ImageStore {
     }
     try {
       return (JSON.parse(text) as ImageIndex).manifests.flatMap((descriptor) => {
-        const { [NAME_ANNOTATION]: name, [TAG_ANNOTATION]: _tag, ...annotations } = descriptor.annotations ?? {};
+        const {
+          [NAME_ANNOTATION]: name,
+          [TAG_ANNOTATION]: _tag,
+          ...annotations
+        } = descriptor.annotations ?? {};
         if (name === undefined) return [];
         const { annotations: _all, ...rest } = descriptor;
-        return [{ name, descriptor: Object.keys(annotations).length === 0 ? rest : { ...rest, annotations } }];
+        return [
+          { name, descriptor: Object.keys(annotations).length === 0 ? rest : { ...rest, annotations } },
+        ];
       });
     } catch (error) {
-      throw new BuildError('STORE_DAMAGED', `the image list "${this.#path}" cannot be read: ${(error as Error).message}`, {
-        cause: error,
-        hint: 'move it away; images have to be pulled or built again under their names',
-      });
+      throw new BuildError(
+        'STORE_DAMAGED',
+        `the image list "${this.#path}" cannot be read: ${(error as Error).message}`,
+        {
+          cause: error,
+          hint: 'move it away; images have to be pulled or built again under their names',
+        },
+      );
     }
   }
 
@@ -102,7 +114,11 @@ export class ImageStore {
       mediaType: MEDIA_TYPES.ociIndex,
       manifests: sorted.map(({ name, descriptor }) => ({
         ...descriptor,
-        annotations: { ...descriptor.annotations, [NAME_ANNOTATION]: name, [TAG_ANNOTATION]: parseReference(name).tag ?? '' },
+        annotations: {
+          ...descriptor.annotations,
+          [NAME_ANNOTATION]: name,
+          [TAG_ANNOTATION]: parseReference(name).tag ?? '',
+        },
       })),
     };
     mkdirSync(this.#content.root, { recursive: true });

@@ -28,7 +28,15 @@ import { expandWord } from './expansion.js';
 import type { ImageResolver, ResolvedImage } from './image-resolver.js';
 import { parseDockerfile } from './parse.js';
 import { isProxyArg, platformArgs } from './platform-args.js';
-import { findStage, splitStages, type Stage, type StagedDockerfile, stageLabel, stageNotFound, targetStage } from './stages.js';
+import {
+  findStage,
+  splitStages,
+  type Stage,
+  type StagedDockerfile,
+  stageLabel,
+  stageNotFound,
+  targetStage,
+} from './stages.js';
 
 export interface ConvertOptions {
   readonly dockerfile: { readonly name: string; readonly text: string };
@@ -80,13 +88,23 @@ export async function convertDockerfile(options: ConvertOptions): Promise<Fronte
     vertices,
     escape: parsed.escape,
     warn: (rule, message, location) =>
-      void warnings.set(`${rule} ${location.startLine} ${message}`, { kind: 'warning', atMs: Date.now(), rule, message, location }),
+      void warnings.set(`${rule} ${location.startLine} ${message}`, {
+        kind: 'warning',
+        atMs: Date.now(),
+        rule,
+        message,
+        location,
+      }),
   };
   const platforms = options.platforms.length > 0 ? options.platforms : [options.buildPlatform];
   const targets = await Promise.all(
     platforms.map((platform) => new TargetConverter(options, staged, context, platform).convert()),
   );
-  return { definition: { vertices, sources: [options.dockerfile] }, targets, warnings: [...warnings.values()] };
+  return {
+    definition: { vertices, sources: [options.dockerfile] },
+    targets,
+    warnings: [...warnings.values()],
+  };
 }
 
 const LAYER_KINDS = new Set<Command['kind']>(['add', 'copy', 'run', 'workdir']);
@@ -106,21 +124,33 @@ class TargetConverter {
   readonly #extraHosts: readonly string[];
   readonly #proxyEnv: readonly string[];
 
-  constructor(options: ConvertOptions, staged: StagedDockerfile, context: ConvertContext, platform: Platform) {
+  constructor(
+    options: ConvertOptions,
+    staged: StagedDockerfile,
+    context: ConvertContext,
+    platform: Platform,
+  ) {
     this.#options = options;
     this.#stages = staged.stages;
     this.#context = context;
     this.#platform = platform;
     this.#target = targetStage(staged.stages, options.target);
-    this.#platformArgs = platformArgs(platform, options.buildPlatform, this.#target.from.stageName ?? String(this.#target.index));
+    this.#platformArgs = platformArgs(
+      platform,
+      options.buildPlatform,
+      this.#target.from.stageName ?? String(this.#target.index),
+    );
     this.#globals = this.#evaluateGlobals(staged);
     this.#extraHosts = options.extraHosts;
-    this.#proxyEnv = Object.entries(options.buildArgs).flatMap(([name, value]) => (isProxyArg(name) ? [`${name}=${value}`] : []));
+    this.#proxyEnv = Object.entries(options.buildArgs).flatMap(([name, value]) =>
+      isProxyArg(name) ? [`${name}=${value}`] : [],
+    );
   }
 
   async convert(): Promise<Target> {
     const state = await this.#stage(this.#target);
-    for (const [name, value] of Object.entries(this.#options.labels)) state.config.Labels = { ...state.config.Labels, [name]: value };
+    for (const [name, value] of Object.entries(this.#options.labels))
+      state.config.Labels = { ...state.config.Labels, [name]: value };
     const { os, architecture, variant } = state.platform;
     const config: ImageConfig = {
       architecture,
@@ -148,7 +178,8 @@ class TargetConverter {
     }
     for (const command of staged.globalArgs) {
       for (const { name, value } of command.args) {
-        const expanded = value === undefined ? undefined : this.#expandGlobal(value, values, command.location);
+        const expanded =
+          value === undefined ? undefined : this.#expandGlobal(value, values, command.location);
         const chosen = this.#options.buildArgs[name] ?? expanded;
         if (chosen !== undefined) values.set(name, chosen);
       }
@@ -158,8 +189,12 @@ class TargetConverter {
 
   #expandGlobal(text: string, values: ReadonlyMap<string, string>, location: Command['location']): string {
     try {
-      const { value, unmatched } = expandWord(text, { env: (name) => values.get(name), escape: this.#context.escape });
-      for (const name of unmatched) this.#context.warn('UndefinedArgInFrom', `FROM argument '${name}' is not declared`, location);
+      const { value, unmatched } = expandWord(text, {
+        env: (name) => values.get(name),
+        escape: this.#context.escape,
+      });
+      for (const name of unmatched)
+        this.#context.warn('UndefinedArgInFrom', `FROM argument '${name}' is not declared`, location);
       return value;
     } catch (error) {
       throw locateError(error, { location });
@@ -204,7 +239,10 @@ class TargetConverter {
   }
 
   #stageNamed(name: string, before: number): Stage | undefined {
-    return findStage(this.#stages, name, before) ?? (/^\d+$/.test(name) && Number(name) < before ? this.#stages[Number(name)] : undefined);
+    return (
+      findStage(this.#stages, name, before) ??
+      (/^\d+$/.test(name) && Number(name) < before ? this.#stages[Number(name)] : undefined)
+    );
   }
 
   /** The state that FROM gives, and the triggers that run before the stage's own instructions. */
@@ -217,7 +255,10 @@ class TargetConverter {
         location: from.location,
       });
     }
-    const written = from.platform === undefined ? undefined : this.#expandGlobal(from.platform, this.#globals, from.location);
+    const written =
+      from.platform === undefined
+        ? undefined
+        : this.#expandGlobal(from.platform, this.#globals, from.location);
     const label = stageLabel(this.#stages, stage);
     const parent = this.#stages.slice(0, stage.index).findLast((earlier) => earlier.from.stageName === image);
     if (parent) return this.#stageBase(stage, parent, label);
@@ -231,14 +272,23 @@ class TargetConverter {
     return this.#imageBase(stage, state, image, written !== undefined);
   }
 
-  async #stageBase(stage: Stage, parent: Stage, label: string): Promise<{ state: StageState; triggers: readonly Command[] }> {
+  async #stageBase(
+    stage: Stage,
+    parent: Stage,
+    label: string,
+  ): Promise<{ state: StageState; triggers: readonly Command[] }> {
     const parentState = await this.#stage(parent);
     const state = new StageState(label, parentState.platform);
     state.adoptStage(parentState);
     return { state, triggers: this.#takeTriggers(state, stage) };
   }
 
-  async #imageBase(stage: Stage, state: StageState, image: string, explicit: boolean): Promise<{ state: StageState; triggers: readonly Command[] }> {
+  async #imageBase(
+    stage: Stage,
+    state: StageState,
+    image: string,
+    explicit: boolean,
+  ): Promise<{ state: StageState; triggers: readonly Command[] }> {
     const strict = explicit || this.#options.platforms.length > 0;
     const resolved = await this.#image(image, state.platform, strict, stage.from.location);
     const adopted = strict ? state : new StageState(state.label, resolved.platform);
@@ -254,14 +304,27 @@ class TargetConverter {
   #imageEdge(resolved: ResolvedImage, prefix: string, stage: Stage): Edge {
     const op = { kind: 'source', identifier: resolved.identifier, platform: resolved.platform } as const;
     const name = `${prefix}FROM ${resolved.displayName}@${resolved.digest}`;
-    return addVertex(this.#context, op, [], { name, location: stage.from.location, stage: String(stage.index), position: `${stage.index}#0` });
+    return addVertex(this.#context, op, [], {
+      name,
+      location: stage.from.location,
+      stage: String(stage.index),
+      position: `${stage.index}#0`,
+    });
   }
 
-  async #image(name: string, platform: Platform, strict: boolean, location: Command['location']): Promise<ResolvedImage> {
+  async #image(
+    name: string,
+    platform: Platform,
+    strict: boolean,
+    location: Command['location'],
+  ): Promise<ResolvedImage> {
     const key = `${name} ${formatPlatform(platform)} ${strict}`;
     let resolved = this.#images.get(key);
     if (!resolved) {
-      resolved = this.#options.imageResolver.resolveImage(name, platform, { strict, signal: this.#options.signal });
+      resolved = this.#options.imageResolver.resolveImage(name, platform, {
+        strict,
+        signal: this.#options.signal,
+      });
       this.#images.set(key, resolved);
     }
     try {
@@ -285,10 +348,18 @@ class TargetConverter {
     try {
       parsed = parseDockerfile(`${expression}\n`, location.file);
     } catch (error) {
-      throw new BuildError('DOCKERFILE_SYNTAX', `the ONBUILD trigger "${expression}" of the base image is not valid: ${(error as Error).message}`, { cause: error, location });
+      throw new BuildError(
+        'DOCKERFILE_SYNTAX',
+        `the ONBUILD trigger "${expression}" of the base image is not valid: ${(error as Error).message}`,
+        { cause: error, location },
+      );
     }
     if (parsed.instructions.length !== 1) {
-      throw new BuildError('DOCKERFILE_SYNTAX', `the ONBUILD trigger "${expression}" of the base image is not one instruction`, { location });
+      throw new BuildError(
+        'DOCKERFILE_SYNTAX',
+        `the ONBUILD trigger "${expression}" of the base image is not one instruction`,
+        { location },
+      );
     }
     return { ...parseCommand({ ...parsed.instructions[0]!, location }), location };
   }
@@ -297,7 +368,13 @@ class TargetConverter {
     const context = this.#context;
     switch (command.kind) {
       case 'run':
-        convertRun(context, state, command, this.#vertexOptions(stage, state, command, total), this.#options.network);
+        convertRun(
+          context,
+          state,
+          command,
+          this.#vertexOptions(stage, state, command, total),
+          this.#options.network,
+        );
         return;
       case 'copy':
       case 'add':
@@ -309,7 +386,10 @@ class TargetConverter {
       case 'label':
         return convertLabel(context, state, command);
       case 'arg':
-        return convertArg(context, state, command, { buildArgs: this.#options.buildArgs, globals: this.#globals });
+        return convertArg(context, state, command, {
+          buildArgs: this.#options.buildArgs,
+          globals: this.#globals,
+        });
       case 'user':
         return convertUser(context, state, command);
       case 'stopsignal':
@@ -345,18 +425,31 @@ class TargetConverter {
   async #copySource(stage: Stage, command: CopyCommand): Promise<Edge | undefined> {
     const { from, location } = command;
     if (from === undefined) {
-      const op = { kind: 'source', identifier: 'local://context', ignorePatterns: this.#options.ignorePatterns } as const;
+      const op = {
+        kind: 'source',
+        identifier: 'local://context',
+        ignorePatterns: this.#options.ignorePatterns,
+      } as const;
       return addVertex(this.#context, op, [], { name: '[internal] load build context' });
     }
     const other = this.#stageNamed(from, stage.index);
     if (other) return (await this.#stage(other)).head ?? this.#emptyStage(from, location);
     if (/^\d+$/.test(from)) throw stageNotFound(this.#stages, from, location);
-    const later = this.#stages.slice(stage.index).find((candidate) => candidate.from.stageName === from.toLowerCase());
+    const later = this.#stages
+      .slice(stage.index)
+      .find((candidate) => candidate.from.stageName === from.toLowerCase());
     if (later) {
-      throw new BuildError('STAGE_CYCLE', `stage "${from}" needs to be defined before current stage "${stageLabel(this.#stages, stage) || stage.index}"`, {
-        hint: later === stage ? 'a stage cannot copy from itself' : `move "FROM ... AS ${from}" above this stage`,
-        location,
-      });
+      throw new BuildError(
+        'STAGE_CYCLE',
+        `stage "${from}" needs to be defined before current stage "${stageLabel(this.#stages, stage) || stage.index}"`,
+        {
+          hint:
+            later === stage
+              ? 'a stage cannot copy from itself'
+              : `move "FROM ... AS ${from}" above this stage`,
+          location,
+        },
+      );
     }
     return this.#copyImage(stage, from, location);
   }
@@ -368,19 +461,30 @@ class TargetConverter {
     } catch (error) {
       if (!(error instanceof BuildError) || /[/:@]/.test(from)) throw error;
       const { message, hint } = stageNotFound(this.#stages.slice(0, stage.index), from, location);
-      throw new BuildError(error.code, `COPY --from=${from} is neither a stage nor an image: ${error.message}`, {
-        cause: error,
-        hint: `${message}; ${hint}`,
-        location,
-      });
+      throw new BuildError(
+        error.code,
+        `COPY --from=${from} is neither a stage nor an image: ${error.message}`,
+        {
+          cause: error,
+          hint: `${message}; ${hint}`,
+          location,
+        },
+      );
     }
   }
 
   #emptyStage(from: string, location: Command['location']): never {
-    throw new BuildError('COPY_SOURCE_NOT_FOUND', `the stage "${from}" has no files to copy from`, { location });
+    throw new BuildError('COPY_SOURCE_NOT_FOUND', `the stage "${from}" has no files to copy from`, {
+      location,
+    });
   }
 
-  #convertWorkdir(stage: Stage, state: StageState, command: Extract<Command, { kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer' }>, total: number): void {
+  #convertWorkdir(
+    stage: Stage,
+    state: StageState,
+    command: Extract<Command, { kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer' }>,
+    total: number,
+  ): void {
     const path = workdirPath(this.#context, state, command);
     const options = this.#vertexOptions(stage, state, command, total);
     state.config.WorkingDir = path;
@@ -410,7 +514,12 @@ class TargetConverter {
     state.addHistory(`WORKDIR ${path}`, path !== '/');
   }
 
-  #vertexOptions(stage: Stage, state: StageState, command: Command | RunCommand, total: number): VertexOptions {
+  #vertexOptions(
+    stage: Stage,
+    state: StageState,
+    command: Command | RunCommand,
+    total: number,
+  ): VertexOptions {
     state.shownIndex += 1;
     const text = command.original.replace(/\s*\n\s*/g, ' ');
     const name = `${this.#prefix(state, state.shownIndex, total)}${text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text}`;

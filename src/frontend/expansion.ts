@@ -31,7 +31,12 @@ export interface Expansion {
 export function expandWord(text: string, options: ExpansionOptions): Expansion {
   const expander = new Expander(text, options);
   const value = expander.until(undefined, false);
-  return { value, words: expander.words.list(), unmatched: [...expander.unmatched], used: [...expander.used] };
+  return {
+    value,
+    words: expander.words.list(),
+    unmatched: [...expander.unmatched],
+    used: [...expander.used],
+  };
 }
 
 const SPECIAL_PARAMETERS = '@*#?-$!';
@@ -72,7 +77,8 @@ class Expander {
         result += this.#plain(char, rawEscapes);
       }
     }
-    if (stop !== undefined) throw this.#error(`unexpected end of statement while looking for matching ${stop}`);
+    if (stop !== undefined)
+      throw this.#error(`unexpected end of statement while looking for matching ${stop}`);
     return result;
   }
 
@@ -104,7 +110,8 @@ class Expander {
     this.#at += 1;
     for (;;) {
       const char = this.#text[this.#at];
-      if (char === undefined) throw this.#error('unexpected end of statement while looking for matching double-quote');
+      if (char === undefined)
+        throw this.#error('unexpected end of statement while looking for matching double-quote');
       if (char === '"') {
         this.#at += 1;
         return result + quote;
@@ -160,7 +167,8 @@ class Expander {
       operator = this.#text[this.#at++];
       if (operator === undefined) throw this.#error("syntax error: missing '}'");
       written += operator;
-      if (operator === '#' || operator === '%') throw this.#error(`unsupported modifier (${written}) in substitution`);
+      if (operator === '#' || operator === '%')
+        throw this.#error(`unsupported modifier (${written}) in substitution`);
     }
     if ('+-?'.includes(operator) || (!emptyIsUnset && '#%'.includes(operator))) {
       const word = this.#operand('}', operator === '#' || operator === '%');
@@ -171,7 +179,11 @@ class Expander {
     throw this.#error(`unsupported modifier (${written}) in substitution`);
   }
 
-  #modified(name: string, value: string | undefined, modifier: { operator: string; emptyIsUnset: boolean; word: string }): string {
+  #modified(
+    name: string,
+    value: string | undefined,
+    modifier: { operator: string; emptyIsUnset: boolean; word: string },
+  ): string {
     const { operator, emptyIsUnset, word } = modifier;
     const isSet = value !== undefined && !(emptyIsUnset && value === '');
     switch (operator) {
@@ -181,7 +193,9 @@ class Expander {
         return isSet ? word : '';
       case '?':
         if (isSet) return value;
-        throw this.#error(`${name}: ${word || (value === undefined ? 'is not allowed to be unset' : 'is not allowed to be empty')}`);
+        throw this.#error(
+          `${name}: ${word || (value === undefined ? 'is not allowed to be unset' : 'is not allowed to be empty')}`,
+        );
       default:
         if (value === undefined) this.unmatched.add(name);
         return trimPattern(value ?? '', word, operator as '#' | '%');
@@ -193,7 +207,8 @@ class Expander {
     if (all) this.#at += 1;
     const pattern = this.#operand('/', true);
     const replacement = this.#operand('}', true);
-    if (value === undefined && this.#options.skipUnset) return `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}`;
+    if (value === undefined && this.#options.skipUnset)
+      return `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}`;
     if (value === undefined) this.unmatched.add(name);
     const expression = new RegExp(patternSource(pattern, true), all ? 'gsu' : 'su');
     return (value ?? '').replace(expression, () => replacement);
@@ -204,7 +219,10 @@ class Expander {
     try {
       return this.until(stop, rawEscapes);
     } catch (error) {
-      if (this.#at >= this.#text.length) throw this.#error(stop === '}' ? "syntax error: missing '}'" : `syntax error: missing '${stop}' in \${}`);
+      if (this.#at >= this.#text.length)
+        throw this.#error(
+          stop === '}' ? "syntax error: missing '}'" : `syntax error: missing '${stop}' in \${}`,
+        );
       throw error;
     } finally {
       this.words.reset(words);
@@ -304,7 +322,11 @@ function patternSource(pattern: string, greedy: boolean): string {
     const char = characters[i]!;
     if (char === '*') source += greedy ? '.*' : '.*?';
     else if (char === '?') source += '.';
-    else source += (char === '\\' && i + 1 < characters.length ? characters[++i]! : char).replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+    else
+      source += (char === '\\' && i + 1 < characters.length ? characters[++i]! : char).replace(
+        /[\\^$.*+?()[\]{}|/]/g,
+        '\\$&',
+      );
   }
   return source;
 }

@@ -1,6 +1,11 @@
 import { expandWord } from './expansion.js';
 
-export type HeredocStart = { readonly name: string; readonly fileDescriptor: number; readonly expand: boolean; readonly chomp: boolean };
+export type HeredocStart = {
+  readonly name: string;
+  readonly fileDescriptor: number;
+  readonly expand: boolean;
+  readonly chomp: boolean;
+};
 
 const HEREDOC = /^(\d*)<<(-?)\s*([^<]*)$/s;
 const none = () => undefined;
@@ -10,7 +15,13 @@ export function heredocsOf(line: string): HeredocStart[] {
   if (!line.includes('<<')) return [];
   let words: readonly string[];
   try {
-    words = expandWord(line, { env: none, escape: '\\', rawQuotes: true, rawEscapes: true, skipUnset: true }).words;
+    words = expandWord(line, {
+      env: none,
+      escape: '\\',
+      rawQuotes: true,
+      rawEscapes: true,
+      skipUnset: true,
+    }).words;
   } catch {
     return [];
   }
@@ -26,7 +37,12 @@ export function parseHeredocWord(word: string): HeredocStart | undefined {
   const plain = expandWord(rest, options).words;
   if (plain.length !== 1) return undefined;
   const raw = expandWord(rest, { ...options, rawQuotes: true, rawEscapes: true }).words;
-  return { name: plain[0]!, fileDescriptor: Number(match[1] || 0), expand: raw[0] === plain[0], chomp: match[2] === '-' };
+  return {
+    name: plain[0]!,
+    fileDescriptor: Number(match[1] || 0),
+    expand: raw[0] === plain[0],
+    chomp: match[2] === '-',
+  };
 }
 
 /** The body with the leading tabs of `<<-` gone. */

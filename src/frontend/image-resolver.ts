@@ -9,7 +9,11 @@ export interface ImageResolver {
    * @param platform the wanted platform; `undefined` accepts what the image has, the machine's first
    * @throws IMAGE_NOT_FOUND, REFERENCE_INVALID, PLATFORM_INVALID, REGISTRY_*
    */
-  resolveImage(name: string, platform: Platform, options: { strict: boolean; signal: AbortSignal }): Promise<ResolvedImage>;
+  resolveImage(
+    name: string,
+    platform: Platform,
+    options: { strict: boolean; signal: AbortSignal },
+  ): Promise<ResolvedImage>;
 }
 
 export interface ResolvedImage {

@@ -83,15 +83,22 @@ const lexPairs: Lexer = (rest, escape, keyword) => {
   if (words.length === 0) return { args: [], json: false };
   if (!words[0]!.includes('=')) {
     const match = /^(\S+?)[\t\v\f\r ]+(.*)$/s.exec(rest);
-    if (!match) throw new BuildError('DOCKERFILE_SYNTAX', `${keyword} must have two arguments`, { hint: `write ${keyword} name=value` });
+    if (!match)
+      throw new BuildError('DOCKERFILE_SYNTAX', `${keyword} must have two arguments`, {
+        hint: `write ${keyword} name=value`,
+      });
     return { args: [match[1]!, match[2]!, ''], json: false };
   }
   const args = words.flatMap((word) => {
     const equals = word.indexOf('=');
     if (equals >= 0) return [word.slice(0, equals), word.slice(equals + 1), '='];
-    throw new BuildError('DOCKERFILE_SYNTAX', `Syntax error - can't find = in "${word}". Must be of the form: name=value`, {
-      hint: 'put quotes around a value with blanks',
-    });
+    throw new BuildError(
+      'DOCKERFILE_SYNTAX',
+      `Syntax error - can't find = in "${word}". Must be of the form: name=value`,
+      {
+        hint: 'put quotes around a value with blanks',
+      },
+    );
   });
   return { args, json: false };
 };
@@ -112,7 +119,10 @@ function jsonArray(rest: string): LexedArguments | undefined {
   }
   if (!Array.isArray(value)) return undefined;
   if (value.every((item): item is string => typeof item === 'string')) return { args: value, json: true };
-  throw new BuildError('DOCKERFILE_SYNTAX', 'when using JSON array syntax, arrays must be comprised of strings only');
+  throw new BuildError(
+    'DOCKERFILE_SYNTAX',
+    'when using JSON array syntax, arrays must be comprised of strings only',
+  );
 }
 
 const lexHealthcheck: Lexer = (rest, escape, keyword) => {

@@ -26,7 +26,13 @@ export function parseDockerfile(text: string, fileName: string): ParsedDockerfil
       location: { file: fileName, startLine: 1, endLine: Math.max(1, lines.length) },
     });
   }
-  return { name: fileName, escape, directives, instructions, emptyContinuationLines: reader.emptyContinuationLines };
+  return {
+    name: fileName,
+    escape,
+    directives,
+    instructions,
+    emptyContinuationLines: reader.emptyContinuationLines,
+  };
 }
 
 /** Lines with their ends. */
@@ -34,7 +40,10 @@ function splitLines(text: string): string[] {
   return text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
 }
 
-function readDirectives(lines: readonly string[], file: string): { directives: Record<string, string>; firstLine: number } {
+function readDirectives(
+  lines: readonly string[],
+  file: string,
+): { directives: Record<string, string>; firstLine: number } {
   const directives: Record<string, string> = {};
   let line = 0;
   for (; line < lines.length; line++) {
@@ -43,10 +52,16 @@ function readDirectives(lines: readonly string[], file: string): { directives: R
     if (!match || !DIRECTIVE_NAMES.has(name!)) break;
     const location = { file, startLine: line + 1, endLine: line + 1 };
     if (directives[name!] !== undefined) {
-      throw new BuildError('DOCKERFILE_SYNTAX', `only one ${name} parser directive can be used`, { location });
+      throw new BuildError('DOCKERFILE_SYNTAX', `only one ${name} parser directive can be used`, {
+        location,
+      });
     }
     if (name === 'escape' && match[2] !== '\\' && match[2] !== '`') {
-      throw new BuildError('DOCKERFILE_SYNTAX', `invalid escape token '${match[2]}' does not match \` or \\`, { location });
+      throw new BuildError(
+        'DOCKERFILE_SYNTAX',
+        `invalid escape token '${match[2]}' does not match \` or \\`,
+        { location },
+      );
     }
     directives[name!] = match[2]!;
   }
@@ -99,7 +114,7 @@ class InstructionReader {
   #continued(startLine: number): string {
     let joined = '';
     let hasEmpty = false;
-    for (let ended = false; !ended && this.#at < this.#lines.length; ) {
+    for (let ended = false; !ended && this.#at < this.#lines.length;) {
       const line = this.#read();
       if (trimStart(line).startsWith('#')) continue;
       if (trimStart(line) === '') {
@@ -141,7 +156,9 @@ class InstructionReader {
         if ((start.chomp ? bare.replace(/^\t+/, '') : bare) === start.name) return { ...start, content };
         content += raw;
       }
-      throw new BuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', { hint: `end it with a line that has only "${start.name}"` });
+      throw new BuildError('DOCKERFILE_SYNTAX', 'unterminated heredoc', {
+        hint: `end it with a line that has only "${start.name}"`,
+      });
     });
   }
 
@@ -149,10 +166,14 @@ class InstructionReader {
   #read(): string {
     const raw = this.#lines[this.#at++]!;
     if (Buffer.byteLength(raw) > LONGEST_LINE) {
-      throw new BuildError('DOCKERFILE_SYNTAX', `dockerfile line greater than maximum allowed size of ${LONGEST_LINE}`, {
-        location: { file: this.#file, startLine: this.#at, endLine: this.#at },
-        hint: 'move the text into a file and COPY it, or use a heredoc',
-      });
+      throw new BuildError(
+        'DOCKERFILE_SYNTAX',
+        `dockerfile line greater than maximum allowed size of ${LONGEST_LINE}`,
+        {
+          location: { file: this.#file, startLine: this.#at, endLine: this.#at },
+          hint: 'move the text into a file and COPY it, or use a heredoc',
+        },
+      );
     }
     return raw.replace(/\r?\n$/, '');
   }

@@ -21,5 +21,7 @@ const PROXY_ARGS = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_P
 
 /** Build arguments that every RUN gets without declaring them, and that leave no trace in keys or image. */
 export function isProxyArg(name: string): boolean {
-  return PROXY_ARGS.includes(name.toUpperCase()) && (name === name.toUpperCase() || name === name.toLowerCase());
+  return (
+    PROXY_ARGS.includes(name.toUpperCase()) && (name === name.toUpperCase() || name === name.toLowerCase())
+  );
 }

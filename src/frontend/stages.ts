@@ -55,11 +55,22 @@ export function targetStage(stages: readonly Stage[], target: string | undefined
   return found;
 }
 
-export function stageNotFound(stages: readonly Stage[], name: string, location: SourceLocation | undefined): BuildError {
+export function stageNotFound(
+  stages: readonly Stage[],
+  name: string,
+  location: SourceLocation | undefined,
+): BuildError {
   const names = stages.flatMap((stage) => stage.from.stageName ?? []);
   const nearest = nearestName(name, names);
-  const listed = names.length === 0 ? 'no stage has a name (FROM image AS name)' : `the stages are ${names.map((known) => `"${known}"`).join(', ')}`;
-  return new BuildError('STAGE_NOT_FOUND', `stage "${name}" not found${nearest ? `; did you mean "${nearest}"?` : ''}`, { hint: listed, location });
+  const listed =
+    names.length === 0
+      ? 'no stage has a name (FROM image AS name)'
+      : `the stages are ${names.map((known) => `"${known}"`).join(', ')}`;
+  return new BuildError(
+    'STAGE_NOT_FOUND',
+    `stage "${name}" not found${nearest ? `; did you mean "${nearest}"?` : ''}`,
+    { hint: listed, location },
+  );
 }
 
 /** What is shown in brackets before a step: the stage's name, `stage-N` in a file of several, nothing for a lone one. */

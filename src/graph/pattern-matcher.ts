@@ -117,7 +117,8 @@ export class PatternMatcher {
 
 function parentsOf(path: string): string[] {
   const parents: string[] = [];
-  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) parents.push(path.slice(0, slash));
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1))
+    parents.push(path.slice(0, slash));
   return parents;
 }
 

@@ -20,7 +20,7 @@ export function detectCompression(head: Uint8Array): ReadCompression {
 export async function* decompressAny(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
   const first: Uint8Array[] = [];
-  for (let length = 0; length < 6; ) {
+  for (let length = 0; length < 6;) {
     const { done, value } = await chunks.next();
     if (done) break;
     first.push(value);
@@ -29,13 +29,19 @@ export async function* decompressAny(source: AsyncIterable<Uint8Array>): AsyncIt
   yield* decompress(prepend(first, chunks), detectCompression(Buffer.concat(first).subarray(0, 6)));
 }
 
-async function* prepend(first: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+async function* prepend(
+  first: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): AsyncIterable<Uint8Array> {
   yield* first;
   yield* { [Symbol.asyncIterator]: () => rest };
 }
 
 /** @throws COMPRESSION_INVALID for damaged data, UNSUPPORTED where zstd cannot be read here */
-export async function* decompress(source: AsyncIterable<Uint8Array>, compression: ReadCompression): AsyncIterable<Uint8Array> {
+export async function* decompress(
+  source: AsyncIterable<Uint8Array>,
+  compression: ReadCompression,
+): AsyncIterable<Uint8Array> {
   if (compression === 'uncompressed') {
     yield* source;
     return;
@@ -46,12 +52,19 @@ export async function* decompress(source: AsyncIterable<Uint8Array>, compression
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
     if (error instanceof BuildError) throw error;
-    throw new BuildError('COMPRESSION_INVALID', `the ${compression} data is damaged: ${(error as Error).message}`, { cause: error });
+    throw new BuildError(
+      'COMPRESSION_INVALID',
+      `the ${compression} data is damaged: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 
 /** Keeps errors of the source apart from errors of the codec. */
-async function* guard(source: AsyncIterable<Uint8Array>, onError: (error: unknown) => void): AsyncIterable<Uint8Array> {
+async function* guard(
+  source: AsyncIterable<Uint8Array>,
+  onError: (error: unknown) => void,
+): AsyncIterable<Uint8Array> {
   try {
     yield* source;
   } catch (error) {
@@ -64,11 +77,14 @@ type Transform = (source: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Ui
 
 function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Transform {
   const decompressors: Record<typeof compression, Transform> = {
-    gzip: async (source) => Readable.from(source, { objectMode: false }).compose(zlib.createGunzip({ chunkSize: 1 << 18 })),
+    gzip: async (source) =>
+      Readable.from(source, { objectMode: false }).compose(zlib.createGunzip({ chunkSize: 1 << 18 })),
     zstd: (source) => zstdStream('decompress', source),
     bzip2: async (source) => {
       const { default: unbzip2 } = await import('unbzip2-stream');
-      return Readable.from(source, { objectMode: false }).pipe(unbzip2() as NodeJS.ReadWriteStream) as unknown as AsyncIterable<Uint8Array>;
+      return Readable.from(source, { objectMode: false }).pipe(
+        unbzip2() as NodeJS.ReadWriteStream,
+      ) as unknown as AsyncIterable<Uint8Array>;
     },
     xz: async (source) => {
       const { XzReadableStream } = await import('xz-decompress');
@@ -90,7 +106,10 @@ export async function compressZstd(source: AsyncIterable<Uint8Array>): Promise<A
 }
 
 /** zstd-napi where it was installed, else Node's own (22.15 and later), else the zstd program. */
-async function zstdStream(direction: 'compress' | 'decompress', source: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+async function zstdStream(
+  direction: 'compress' | 'decompress',
+  source: AsyncIterable<Uint8Array>,
+): Promise<AsyncIterable<Uint8Array>> {
   const stream = (await zstdNapi(direction)) ?? zstdOfNode(direction);
   const readable = Readable.from(source, { objectMode: false });
   if (stream) return readable.compose(stream);
@@ -111,11 +130,18 @@ function zstdOfNode(direction: 'compress' | 'decompress') {
   return (direction === 'compress' ? own['createZstdCompress'] : own['createZstdDecompress'])?.();
 }
 
-async function* throughProgram(source: Readable, direction: 'compress' | 'decompress'): AsyncIterable<Uint8Array> {
-  const child = spawn('zstd', ['-q', '-c', ...(direction === 'compress' ? ['-3'] : ['-d'])], { stdio: ['pipe', 'pipe', 'pipe'] });
+async function* throughProgram(
+  source: Readable,
+  direction: 'compress' | 'decompress',
+): AsyncIterable<Uint8Array> {
+  const child = spawn('zstd', ['-q', '-c', ...(direction === 'compress' ? ['-3'] : ['-d'])], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const failure = new Promise<Error | undefined>((resolve) => {
     child.once('error', (error) => resolve(notAvailable(error)));
-    child.once('close', (status) => resolve(status === 0 ? undefined : new Error(`zstd ended with status ${status}`)));
+    child.once('close', (status) =>
+      resolve(status === 0 ? undefined : new Error(`zstd ended with status ${status}`)),
+    );
   });
   child.stdin.on('error', () => undefined);
   source.on('error', (error) => child.stdin.destroy(error));

@@ -33,9 +33,13 @@ export function createWorker({ state, layers, imageSource, contexts }: WorkerOpt
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
     const directory = contexts.get(name);
     if (directory === undefined) {
-      throw new BuildError('CONTEXT_NOT_FOUND', 'this build has no context, so there is nothing to COPY or ADD from', {
-        hint: 'give a directory in place of "-", or copy from a stage with --from',
-      });
+      throw new BuildError(
+        'CONTEXT_NOT_FOUND',
+        'this build has no context, so there is nothing to COPY or ADD from',
+        {
+          hint: 'give a directory in place of "-", or copy from a stage with --from',
+        },
+      );
     }
     const key = JSON.stringify([name, ignorePatterns]);
     let opened = local.get(key);
@@ -51,9 +55,15 @@ export function createWorker({ state, layers, imageSource, contexts }: WorkerOpt
       case 'exec':
         return createExecOp(vertex, { overlays, layers, executor, logs: state.logs });
       case 'file':
-        return createFileOp(vertex, definition, { layers, context, workDirectory: () => overlays.workDirectory() });
+        return createFileOp(vertex, definition, {
+          layers,
+          context,
+          workDirectory: () => overlays.workDirectory(),
+        });
       case 'source':
-        return op.identifier.startsWith('local://') ? createLocalSourceOp(op) : createImageSourceOp(op, imageSource);
+        return op.identifier.startsWith('local://')
+          ? createLocalSourceOp(op)
+          : createImageSourceOp(op, imageSource);
     }
   };
   return { resolve, close: () => overlays.close() };

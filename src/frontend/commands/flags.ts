@@ -4,7 +4,11 @@ import type { ParsedInstruction } from '../instruction-line.js';
 /** What a flag takes; a list may be given several times. */
 export type FlagKind = 'text' | 'boolean' | 'list';
 
-type FlagValue<K extends FlagKind> = K extends 'list' ? readonly string[] : K extends 'boolean' ? boolean : string | undefined;
+type FlagValue<K extends FlagKind> = K extends 'list'
+  ? readonly string[]
+  : K extends 'boolean'
+    ? boolean
+    : string | undefined;
 
 /**
  * The flags of an instruction by the table of those it knows.
@@ -15,26 +19,42 @@ export function readFlags<T extends Readonly<Record<string, FlagKind>>>(
   table: T,
 ): { readonly [K in keyof T]: FlagValue<T[K]> } {
   const values: Record<string, string | boolean | string[] | undefined> = {};
-  for (const [name, kind] of Object.entries(table)) values[name] = kind === 'list' ? [] : kind === 'boolean' ? false : undefined;
+  for (const [name, kind] of Object.entries(table))
+    values[name] = kind === 'list' ? [] : kind === 'boolean' ? false : undefined;
   const seen = new Set<string>();
   for (const flag of instruction.flags) {
     const [, name = '', value] = /^--([^=]*)(?:=(.*))?$/s.exec(flag)!;
     const kind = table[name];
     if (kind === undefined) throw unknownFlag(instruction, name, Object.keys(table));
-    if (kind !== 'list' && seen.has(name)) throw invalid(instruction, `duplicate flag "--${name}" of ${instruction.keyword}`);
+    if (kind !== 'list' && seen.has(name))
+      throw invalid(instruction, `duplicate flag "--${name}" of ${instruction.keyword}`);
     seen.add(name);
     values[name] = flagValue(instruction, name, kind, value, values[name] as string[]);
   }
   return values as never;
 }
 
-function flagValue(instruction: ParsedInstruction, name: string, kind: FlagKind, value: string | undefined, list: string[]) {
+function flagValue(
+  instruction: ParsedInstruction,
+  name: string,
+  kind: FlagKind,
+  value: string | undefined,
+  list: string[],
+) {
   if (kind === 'boolean') {
     if (value === undefined || value === 'true') return true;
     if (value === 'false') return false;
-    throw invalid(instruction, `the flag "--${name}" of ${instruction.keyword} takes true or false, not "${value}"`);
+    throw invalid(
+      instruction,
+      `the flag "--${name}" of ${instruction.keyword} takes true or false, not "${value}"`,
+    );
   }
-  if (value === undefined) throw invalid(instruction, `the flag "--${name}" of ${instruction.keyword} lacks a value`, `write --${name}=VALUE`);
+  if (value === undefined)
+    throw invalid(
+      instruction,
+      `the flag "--${name}" of ${instruction.keyword} lacks a value`,
+      `write --${name}=VALUE`,
+    );
   return kind === 'list' ? [...list, value] : value;
 }
 
@@ -44,7 +64,10 @@ function unknownFlag(instruction: ParsedInstruction, name: string, known: readon
     known.length === 0
       ? `${instruction.keyword} has no flags`
       : `${nearest ? `did you mean "--${nearest}"? ` : ''}${instruction.keyword} knows ${known.map((flag) => `--${flag}`).join(', ')}`;
-  return new BuildError('UNKNOWN_FLAG', `unknown flag "--${name}" of ${instruction.keyword}`, { hint, location: instruction.location });
+  return new BuildError('UNKNOWN_FLAG', `unknown flag "--${name}" of ${instruction.keyword}`, {
+    hint,
+    location: instruction.location,
+  });
 }
 
 export function invalid(instruction: ParsedInstruction, message: string, hint?: string): BuildError {

@@ -49,10 +49,19 @@ function baseOf(instruction: ParsedInstruction) {
 function parseFrom(instruction: ParsedInstruction): Command {
   const { platform } = readFlags(instruction, { platform: 'text' });
   const { args } = instruction;
-  const base = { ...baseOf(instruction), kind: 'from' as const, image: args[0] ?? '', ...(platform === undefined ? {} : { platform }) };
+  const base = {
+    ...baseOf(instruction),
+    kind: 'from' as const,
+    image: args[0] ?? '',
+    ...(platform === undefined ? {} : { platform }),
+  };
   if (args.length === 1) return base;
   if (args.length !== 3 || args[1]!.toLowerCase() !== 'as') {
-    throw syntax(instruction, 'FROM requires either one or three arguments', 'write FROM image, or FROM image AS name');
+    throw syntax(
+      instruction,
+      'FROM requires either one or three arguments',
+      'write FROM image, or FROM image AS name',
+    );
   }
   const stageName = args[2]!.toLowerCase();
   if (!/^[a-z][a-z0-9-_.]*$/.test(stageName)) {
@@ -68,9 +77,18 @@ function parseFrom(instruction: ParsedInstruction): Command {
 function parseRun(instruction: ParsedInstruction): RunCommand {
   const flags = readFlags(instruction, { mount: 'list', network: 'text', security: 'text', device: 'list' });
   if (flags.mount.length > 0) {
-    throw unsupported(instruction, 'RUN --mount is not supported in this version', 'COPY what the step needs; a cache mount can be left out, the build is then slower');
+    throw unsupported(
+      instruction,
+      'RUN --mount is not supported in this version',
+      'COPY what the step needs; a cache mount can be left out, the build is then slower',
+    );
   }
-  if (flags.device.length > 0) throw unsupported(instruction, 'RUN --device is not supported in this version', 'build without the device');
+  if (flags.device.length > 0)
+    throw unsupported(
+      instruction,
+      'RUN --device is not supported in this version',
+      'build without the device',
+    );
   const network = flags.network;
   if (network !== undefined && network !== 'default' && network !== 'none' && network !== 'host') {
     throw invalid(instruction, `the network mode "${network}" is not known`, 'use default, none or host');
@@ -79,7 +97,12 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
   if (security !== undefined && security !== 'sandbox' && security !== 'insecure') {
     throw invalid(instruction, `the security mode "${security}" is not known`, 'use sandbox or insecure');
   }
-  if (security === 'insecure') throw unsupported(instruction, 'RUN --security=insecure is not supported in this version', 'leave the flag out');
+  if (security === 'insecure')
+    throw unsupported(
+      instruction,
+      'RUN --security=insecure is not supported in this version',
+      'leave the flag out',
+    );
   if (instruction.args.length === 0) throw syntax(instruction, 'RUN requires at least one argument');
   return {
     ...baseOf(instruction),
@@ -96,18 +119,44 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
   const isAdd = instruction.keyword === 'ADD';
   const common = { chown: 'text', chmod: 'text', link: 'boolean', exclude: 'list' } as const;
   const flags = isAdd
-    ? { from: undefined, parents: false, ...readFlags(instruction, { ...common, 'keep-git-dir': 'boolean', checksum: 'text', unpack: 'boolean' }) }
-    : { checksum: undefined, unpack: true, ...readFlags(instruction, { ...common, from: 'text', parents: 'boolean' }) };
+    ? {
+        from: undefined,
+        parents: false,
+        ...readFlags(instruction, {
+          ...common,
+          'keep-git-dir': 'boolean',
+          checksum: 'text',
+          unpack: 'boolean',
+        }),
+      }
+    : {
+        checksum: undefined,
+        unpack: true,
+        ...readFlags(instruction, { ...common, from: 'text', parents: 'boolean' }),
+      };
   const { args, keyword } = instruction;
   if (args.length < 2) {
-    throw syntax(instruction, `${keyword} requires at least two arguments, but only ${args.length} were provided`, `write ${keyword} SOURCE... DESTINATION; the destination could be "."`);
+    throw syntax(
+      instruction,
+      `${keyword} requires at least two arguments, but only ${args.length} were provided`,
+      `write ${keyword} SOURCE... DESTINATION; the destination could be "."`,
+    );
   }
   const written = args.slice(0, -1);
   const heredocs = instruction.heredocs;
-  const isHeredoc = (word: string) => heredocs.some((heredoc) => new RegExp(`^\\d*<<-?\\s*["']?${escapeRegExp(heredoc.name)}["']?$`).test(word));
-  const sources = heredocs.length === 0 ? written : written.filter((word) => !isHeredoc(word) && !/^<<-?$/.test(word));
+  const isHeredoc = (word: string) =>
+    heredocs.some((heredoc) =>
+      new RegExp(`^\\d*<<-?\\s*["']?${escapeRegExp(heredoc.name)}["']?$`).test(word),
+    );
+  const sources =
+    heredocs.length === 0 ? written : written.filter((word) => !isHeredoc(word) && !/^<<-?$/.test(word));
   for (const source of isAdd ? sources : []) refuseRemote(instruction, source);
-  if (flags.checksum !== undefined) throw unsupported(instruction, 'ADD --checksum is for URLs, which this version does not fetch', 'leave the flag out');
+  if (flags.checksum !== undefined)
+    throw unsupported(
+      instruction,
+      'ADD --checksum is for URLs, which this version does not fetch',
+      'leave the flag out',
+    );
   const destination = args.at(-1)!;
   return {
     ...baseOf(instruction),
@@ -126,7 +175,11 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
 
 function refuseRemote(instruction: ParsedInstruction, source: string): void {
   if (!/^(https?|git|ssh|ftp):\/\/|^git@/i.test(source)) return;
-  throw unsupported(instruction, `ADD of the URL "${source}" is not supported in this version`, 'fetch it before the build, or with RUN in a builder stage');
+  throw unsupported(
+    instruction,
+    `ADD of the URL "${source}" is not supported in this version`,
+    'fetch it before the build, or with RUN in a builder stage',
+  );
 }
 
 function escapeRegExp(text: string): string {
@@ -148,7 +201,8 @@ function parseArg(instruction: ParsedInstruction): Command {
 function pairs(instruction: ParsedInstruction, kind: 'env' | 'label'): Command {
   readFlags(instruction, {});
   const { args, keyword } = instruction;
-  if (args.length === 0) throw syntax(instruction, `${keyword} requires at least one argument`, `write ${keyword} name=value`);
+  if (args.length === 0)
+    throw syntax(instruction, `${keyword} requires at least one argument`, `write ${keyword} name=value`);
   const list: [string, string][] = [];
   for (let i = 0; i < args.length; i += 3) {
     if (args[i] === '') throw syntax(instruction, `${keyword} names can not be blank`);
@@ -157,22 +211,32 @@ function pairs(instruction: ParsedInstruction, kind: 'env' | 'label'): Command {
   return { ...baseOf(instruction), kind, pairs: list };
 }
 
-function text(instruction: ParsedInstruction, kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer'): Command {
+function text(
+  instruction: ParsedInstruction,
+  kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer',
+): Command {
   readFlags(instruction, {});
-  if (instruction.args.length !== 1) throw syntax(instruction, `${instruction.keyword} requires exactly one argument`);
+  if (instruction.args.length !== 1)
+    throw syntax(instruction, `${instruction.keyword} requires exactly one argument`);
   return { ...baseOf(instruction), kind, text: instruction.args[0]! };
 }
 
 function list(instruction: ParsedInstruction, kind: 'expose' | 'volume'): Command {
   readFlags(instruction, {});
-  if (instruction.args.length === 0) throw syntax(instruction, `${instruction.keyword} requires at least one argument`);
+  if (instruction.args.length === 0)
+    throw syntax(instruction, `${instruction.keyword} requires at least one argument`);
   const items = kind === 'expose' ? [...instruction.args].sort() : instruction.args;
   return { ...baseOf(instruction), kind, items };
 }
 
 function parseShell(instruction: ParsedInstruction): Command {
   readFlags(instruction, {});
-  if (!instruction.json) throw syntax(instruction, 'SHELL requires the arguments to be in JSON form', 'write SHELL ["/bin/bash", "-c"]');
+  if (!instruction.json)
+    throw syntax(
+      instruction,
+      'SHELL requires the arguments to be in JSON form',
+      'write SHELL ["/bin/bash", "-c"]',
+    );
   if (instruction.args.length === 0) throw syntax(instruction, 'SHELL requires at least one argument');
   return { ...baseOf(instruction), kind: 'shell', items: instruction.args };
 }
@@ -183,11 +247,18 @@ function shellForm(instruction: ParsedInstruction, kind: 'cmd' | 'entrypoint'): 
 }
 
 function parseHealthcheck(instruction: ParsedInstruction): HealthcheckCommand {
-  const flags = readFlags(instruction, { interval: 'text', timeout: 'text', 'start-period': 'text', 'start-interval': 'text', retries: 'text' });
+  const flags = readFlags(instruction, {
+    interval: 'text',
+    timeout: 'text',
+    'start-period': 'text',
+    'start-interval': 'text',
+    retries: 'text',
+  });
   const [type = '', ...command] = instruction.args;
   const duration = (name: keyof typeof flags) => healthcheckDuration(instruction, name, flags[name]);
   const retries = flags.retries ?? '0';
-  if (!/^\d{1,9}$/.test(retries)) throw invalid(instruction, `--retries "${retries}" is not a whole number of 0 or more`);
+  if (!/^\d{1,9}$/.test(retries))
+    throw invalid(instruction, `--retries "${retries}" is not a whole number of 0 or more`);
   return {
     ...baseOf(instruction),
     kind: 'healthcheck',
@@ -200,23 +271,37 @@ function parseHealthcheck(instruction: ParsedInstruction): HealthcheckCommand {
   };
 }
 
-function healthcheckTest(instruction: ParsedInstruction, type: string, command: readonly string[]): readonly string[] {
+function healthcheckTest(
+  instruction: ParsedInstruction,
+  type: string,
+  command: readonly string[],
+): readonly string[] {
   if (type === 'NONE') {
     if (command.length > 0) throw syntax(instruction, 'HEALTHCHECK NONE takes no arguments');
     return ['NONE'];
   }
   if (type !== 'CMD') {
-    throw syntax(instruction, type === '' ? 'HEALTHCHECK requires at least one argument' : `unknown type "${type}" of HEALTHCHECK`, 'write HEALTHCHECK CMD command, or HEALTHCHECK NONE');
+    throw syntax(
+      instruction,
+      type === '' ? 'HEALTHCHECK requires at least one argument' : `unknown type "${type}" of HEALTHCHECK`,
+      'write HEALTHCHECK CMD command, or HEALTHCHECK NONE',
+    );
   }
   if (command.length === 0) throw syntax(instruction, 'missing command after HEALTHCHECK CMD');
   return instruction.json ? ['CMD', ...command] : ['CMD-SHELL', ...command];
 }
 
-function healthcheckDuration(instruction: ParsedInstruction, name: string, written: string | undefined): number {
+function healthcheckDuration(
+  instruction: ParsedInstruction,
+  name: string,
+  written: string | undefined,
+): number {
   if (written === undefined) return 0;
   const durationNs = parseDurationNs(written);
-  if (durationNs === undefined) throw invalid(instruction, `--${name} "${written}" is not a duration`, 'write it as 30s, 5m or 1h30m');
-  if (durationNs !== 0 && durationNs < 1e6) throw invalid(instruction, `--${name} "${written}" is shorter than 1ms`);
+  if (durationNs === undefined)
+    throw invalid(instruction, `--${name} "${written}" is not a duration`, 'write it as 30s, 5m or 1h30m');
+  if (durationNs !== 0 && durationNs < 1e6)
+    throw invalid(instruction, `--${name} "${written}" is shorter than 1ms`);
   return durationNs;
 }
 
@@ -224,8 +309,10 @@ function parseOnbuild(instruction: ParsedInstruction): Command {
   readFlags(instruction, {});
   const trigger = instruction.args[0]?.toUpperCase();
   if (trigger === undefined) throw syntax(instruction, 'ONBUILD requires at least one argument');
-  if (trigger === 'ONBUILD') throw syntax(instruction, 'Chaining ONBUILD via `ONBUILD ONBUILD` isn\'t allowed');
-  if (trigger === 'FROM' || trigger === 'MAINTAINER') throw syntax(instruction, `${trigger} isn't allowed as an ONBUILD trigger`);
+  if (trigger === 'ONBUILD')
+    throw syntax(instruction, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  if (trigger === 'FROM' || trigger === 'MAINTAINER')
+    throw syntax(instruction, `${trigger} isn't allowed as an ONBUILD trigger`);
   const line = instruction.original.trim().replace(/^\s*ONBUILD\s*/i, '');
   return { ...baseOf(instruction), kind: 'onbuild', expression: line + heredocText(instruction.heredocs) };
 }

@@ -23,10 +23,14 @@ export function convertCopy(
   const mode = command.chmod === undefined ? undefined : parseMode(expand(command.chmod), command);
   const several = sources.length + command.heredocs.length > 1;
   if (several && !isDirectoryWord(destination)) {
-    throw new BuildError('INVALID_VALUE', `When using ${command.kind.toUpperCase()} with more than one source file, the destination must be a directory and end with a /`, {
-      hint: `write "${destination}/"`,
-      location: command.location,
-    });
+    throw new BuildError(
+      'INVALID_VALUE',
+      `When using ${command.kind.toUpperCase()} with more than one source file, the destination must be a directory and end with a /`,
+      {
+        hint: `write "${destination}/"`,
+        location: command.location,
+      },
+    );
   }
   const inputs: Edge[] = state.head ? [state.head] : [];
   const input = source ? inputs.push(source) - 1 : -1;
@@ -43,21 +47,19 @@ export function convertCopy(
     const path = isDirectoryWord(destination) ? posix.join(target, heredoc.name) : target;
     return { kind: 'mkfile', path, mode: typeof mode === 'number' ? mode : 0o644, data, ...attributes };
   });
-  const copies = sources.map(
-    (word): FileAction => ({
-      kind: 'copy',
-      input,
-      source: posix.resolve('/', word),
-      destination: target,
-      destinationIsDirectory: isDirectoryWord(destination),
-      allowWildcard: true,
-      unpack: command.kind === 'add' && command.unpack,
-      ...attributes,
-      ...(mode === undefined ? {} : { mode }),
-      ...(command.excludes.length === 0 ? {} : { excludePatterns: command.excludes.map(expand) }),
-      ...(command.parents ? { parents: true } : {}),
-    }),
-  );
+  const copies = sources.map((word): FileAction => ({
+    kind: 'copy',
+    input,
+    source: posix.resolve('/', word),
+    destination: target,
+    destinationIsDirectory: isDirectoryWord(destination),
+    allowWildcard: true,
+    unpack: command.kind === 'add' && command.unpack,
+    ...attributes,
+    ...(mode === undefined ? {} : { mode }),
+    ...(command.excludes.length === 0 ? {} : { excludePatterns: command.excludes.map(expand) }),
+    ...(command.parents ? { parents: true } : {}),
+  }));
   state.head = addVertex(
     context,
     { kind: 'file', base: state.head ? 0 : -1, actions: [...copies, ...files], platform: state.platform },
@@ -89,8 +91,12 @@ export function parseOwner(text: string): Owner {
 function parseMode(text: string, command: CopyCommand): number | string {
   if (/^[0-7]{1,5}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return Number.parseInt(text, 8);
   if (/^([ugoa]*[+=-][rwxXst]*)(,[ugoa]*[+=-][rwxXst]*)*$/.test(text)) return text;
-  throw new BuildError('INVALID_VALUE', `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`, {
-    hint: 'write an octal mode such as 755, or a symbolic one such as u=rwX,go=rX',
-    location: command.location,
-  });
+  throw new BuildError(
+    'INVALID_VALUE',
+    `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`,
+    {
+      hint: 'write an octal mode such as 755, or a symbolic one such as u=rwX,go=rX',
+      location: command.location,
+    },
+  );
 }

@@ -1,6 +1,13 @@
 import { posix } from 'node:path';
 import { BuildError } from '../../errors.js';
-import type { ArgCommand, HealthcheckCommand, ListCommand, PairsCommand, ShellFormCommand, TextCommand } from '../command.js';
+import type {
+  ArgCommand,
+  HealthcheckCommand,
+  ListCommand,
+  PairsCommand,
+  ShellFormCommand,
+  TextCommand,
+} from '../command.js';
 import { healthcheckText, quotedList } from '../history.js';
 import { type ConvertContext, expandIn, expandWordsIn, type StageState } from './stage-state.js';
 
@@ -17,7 +24,11 @@ export function convertLabel(context: ConvertContext, state: StageState, command
   state.addHistory(`LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(' ')}`, false);
 }
 
-function expandedPairs(context: ConvertContext, state: StageState, command: PairsCommand): [string, string][] {
+function expandedPairs(
+  context: ConvertContext,
+  state: StageState,
+  command: PairsCommand,
+): [string, string][] {
   return command.pairs.map(([name, value]) => [
     expandIn(context, state, name, command.location),
     expandIn(context, state, value, command.location),
@@ -29,7 +40,10 @@ export function convertArg(
   context: ConvertContext,
   state: StageState,
   command: ArgCommand,
-  values: { readonly buildArgs: Readonly<Record<string, string>>; readonly globals: ReadonlyMap<string, string> },
+  values: {
+    readonly buildArgs: Readonly<Record<string, string>>;
+    readonly globals: ReadonlyMap<string, string>;
+  },
 ): void {
   const texts = command.args.map(({ name: written, value: fallback }) => {
     const name = expandIn(context, state, written, command.location);
@@ -55,14 +69,19 @@ export function convertUser(context: ConvertContext, state: StageState, command:
 }
 
 const SIGNALS =
-  'ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'.split(' ');
+  'ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'.split(
+    ' ',
+  );
 
 export function convertStopsignal(context: ConvertContext, state: StageState, command: TextCommand): void {
   const signal = expandIn(context, state, command.text, command.location);
   const name = signal.toUpperCase().replace(/^SIG/, '');
   const isRealTime = /^RTM(IN|AX)([+-]\d{1,2})?$/.test(name);
   if (!/^[1-9]\d?$/.test(signal) && !SIGNALS.includes(name) && !isRealTime) {
-    throw new BuildError('INVALID_VALUE', `Invalid signal: ${signal}`, { hint: 'use a name such as SIGTERM, or its number', location: command.location });
+    throw new BuildError('INVALID_VALUE', `Invalid signal: ${signal}`, {
+      hint: 'use a name such as SIGTERM, or its number',
+      location: command.location,
+    });
   }
   state.config.StopSignal = signal;
   state.addHistory(`STOPSIGNAL ${signal}`, false);
@@ -75,22 +94,34 @@ export function convertMaintainer(state: StageState, command: TextCommand): void
 
 export function convertVolume(context: ConvertContext, state: StageState, command: ListCommand): void {
   const volumes = command.items.map((item) => expandIn(context, state, item, command.location).trim());
-  if (volumes.includes('')) throw new BuildError('INVALID_VALUE', 'VOLUME specified can not be an empty string', { location: command.location });
-  state.config.Volumes = { ...state.config.Volumes, ...Object.fromEntries(volumes.map((volume) => [volume, {}])) };
+  if (volumes.includes(''))
+    throw new BuildError('INVALID_VALUE', 'VOLUME specified can not be an empty string', {
+      location: command.location,
+    });
+  state.config.Volumes = {
+    ...state.config.Volumes,
+    ...Object.fromEntries(volumes.map((volume) => [volume, {}])),
+  };
   state.addHistory(`VOLUME [${volumes.join(' ')}]`, false);
 }
 
 export function convertExpose(context: ConvertContext, state: StageState, command: ListCommand): void {
   const words = command.items.flatMap((item) => expandWordsIn(context, state, item, command.location));
   const ports = words.flatMap((word) => expandPorts(word, command));
-  state.config.ExposedPorts = { ...state.config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+  state.config.ExposedPorts = {
+    ...state.config.ExposedPorts,
+    ...Object.fromEntries(ports.map((port) => [port, {}])),
+  };
   state.addHistory(`EXPOSE [${ports.join(' ')}]`, false);
 }
 
 /** `8000-8003/udp` as its ports. */
 function expandPorts(word: string, command: ListCommand): string[] {
   const invalid = (why: string) =>
-    new BuildError('INVALID_VALUE', `invalid containerPort: ${word}: ${why}`, { hint: 'write a port, a range such as 8000-8010, and tcp, udp or sctp after a slash', location: command.location });
+    new BuildError('INVALID_VALUE', `invalid containerPort: ${word}: ${why}`, {
+      hint: 'write a port, a range such as 8000-8010, and tcp, udp or sctp after a slash',
+      location: command.location,
+    });
   const match = /^(\d+)(?:-(\d+))?(?:\/([A-Za-z]+))?$/.exec(word);
   if (!match) throw invalid('it is no port');
   const protocol = (match[3] ?? 'tcp').toLowerCase();
@@ -124,7 +155,10 @@ export function convertEntrypoint(state: StageState, command: ShellFormCommand):
 }
 
 /** Shell form goes through SHELL, as one argument. */
-export function withShell(state: StageState, command: { readonly args: readonly string[]; readonly shellForm: boolean }): readonly string[] {
+export function withShell(
+  state: StageState,
+  command: { readonly args: readonly string[]; readonly shellForm: boolean },
+): readonly string[] {
   if (!command.shellForm || command.args.length === 0) return command.args;
   return [...(state.config.Shell ?? ['/bin/sh', '-c']), command.args.join(' ')];
 }

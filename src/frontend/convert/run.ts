@@ -18,7 +18,13 @@ export function convertRun(
   const inputs: Edge[] = state.head ? [state.head] : [];
   const mounts: ExecMount[] = [];
   if (script) {
-    mounts.push({ type: 'bind', input: inputs.length, source: `/${script.name}`, target: script.path, readonly: true });
+    mounts.push({
+      type: 'bind',
+      input: inputs.length,
+      source: `/${script.name}`,
+      target: script.path,
+      readonly: true,
+    });
     inputs.push(script.edge);
   }
   const op: ExecOp = {
@@ -47,7 +53,11 @@ interface Script {
  * A lone heredoc is the whole script: with `#!` a file of its own, else the shell's argument. Beside other text, bodies and
  * terminators go to the shell as they are written.
  */
-function runArguments(context: ConvertContext, state: StageState, command: RunCommand): { args: readonly string[]; script?: Script } {
+function runArguments(
+  context: ConvertContext,
+  state: StageState,
+  command: RunCommand,
+): { args: readonly string[]; script?: Script } {
   const { heredocs } = command;
   if (heredocs.length === 0) return { args: withShell(state, command) };
   const line = command.args[0]!;
@@ -58,7 +68,11 @@ function runArguments(context: ConvertContext, state: StageState, command: RunCo
     const path = `/dev/pipes/${only!.name}`;
     const edge = addVertex(
       context,
-      { kind: 'file', base: -1, actions: [{ kind: 'mkfile', path: `/${only!.name}`, mode: 0o755, data: content }] },
+      {
+        kind: 'file',
+        base: -1,
+        actions: [{ kind: 'mkfile', path: `/${only!.name}`, mode: 0o755, data: content }],
+      },
       [],
       { name: `preparing inline document ${only!.name}`, location: command.location },
     );

@@ -121,16 +121,31 @@ export function addVertex(
 }
 
 /** Expands one word with the stage's variables; undefined names are warned about with the nearest known one. */
-export function expandIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): string {
+export function expandIn(
+  context: ConvertContext,
+  state: StageState,
+  text: string,
+  location: SourceLocation,
+): string {
   return expansionIn(context, state, text, location).value;
 }
 
 /** The same, split into words. */
-export function expandWordsIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): readonly string[] {
+export function expandWordsIn(
+  context: ConvertContext,
+  state: StageState,
+  text: string,
+  location: SourceLocation,
+): readonly string[] {
   return expansionIn(context, state, text, location).words;
 }
 
-function expansionIn(context: ConvertContext, state: StageState, text: string, location: SourceLocation): Expansion {
+function expansionIn(
+  context: ConvertContext,
+  state: StageState,
+  text: string,
+  location: SourceLocation,
+): Expansion {
   const expansion = expandWord(text, { env: (name) => state.env.get(name), escape: context.escape });
   for (const name of expansion.unmatched) {
     if (state.buildArgs.some((arg) => arg.name === name)) continue;

@@ -17,13 +17,19 @@ export interface RegistryEndpoint {
 export function endpointsOf(domain: string, settings: RegistrySettings | undefined): RegistryEndpoint[] {
   const insecure = settings?.insecure ?? false;
   const ca = settings?.ca === undefined ? {} : { ca: settings.ca };
-  const mirrors = (settings?.mirrors ?? []).map((url) => ({ urls: [url.replace(/\/+$/, '')], isMirror: true, insecure, ...ca }));
+  const mirrors = (settings?.mirrors ?? []).map((url) => ({
+    urls: [url.replace(/\/+$/, '')],
+    isMirror: true,
+    insecure,
+    ...ca,
+  }));
   return [...mirrors, { urls: ownUrls(domain, insecure), isMirror: false, insecure, ...ca }];
 }
 
 function ownUrls(domain: string, insecure: boolean): string[] {
   const host = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
-  if (isLoopback(host)) return host.endsWith(':443') ? [`https://${host}`] : [`http://${host}`, `https://${host}`];
+  if (isLoopback(host))
+    return host.endsWith(':443') ? [`https://${host}`] : [`http://${host}`, `https://${host}`];
   return insecure ? [`https://${host}`, `http://${host}`] : [`https://${host}`];
 }
 

@@ -20,23 +20,39 @@ export async function registryError(response: HttpResponse, subject: RequestSubj
   const detail = [message, code && `(${code})`].filter(Boolean).join(' ') || `HTTP status ${status}`;
   if (status === 401) return unauthorized(subject, detail);
   if (status === 403) {
-    return new BuildError('REGISTRY_DENIED', `${subject.what}: access denied by "${subject.domain}": ${detail}`, { hint: loginHint(subject) });
+    return new BuildError(
+      'REGISTRY_DENIED',
+      `${subject.what}: access denied by "${subject.domain}": ${detail}`,
+      { hint: loginHint(subject) },
+    );
   }
   if (status === 404) {
-    return new BuildError('REGISTRY_NOT_FOUND', `${subject.what} is not in the registry: ${detail}`, { hint: 'check the name and the tag' });
+    return new BuildError('REGISTRY_NOT_FOUND', `${subject.what} is not in the registry: ${detail}`, {
+      hint: 'check the name and the tag',
+    });
   }
   const temporary = status === 408 || status === 429 || status >= 500;
   const errorCode: ErrorCode = 'REGISTRY_FAILED';
-  const error = new BuildError(errorCode, `${subject.what}: the registry "${subject.domain}" answered ${status}: ${detail}`, {
-    hint: status === 429 ? 'the registry limits requests; log in or wait' : undefined,
-    temporary,
-  });
+  const error = new BuildError(
+    errorCode,
+    `${subject.what}: the registry "${subject.domain}" answered ${status}: ${detail}`,
+    {
+      hint: status === 429 ? 'the registry limits requests; log in or wait' : undefined,
+      temporary,
+    },
+  );
   return temporary ? new RetryableError(error, retryAfterMs(response.header('retry-after'))) : error;
 }
 
 export function unauthorized(subject: RequestSubject, detail: string): BuildError {
-  const why = subject.credentials ? `the credentials from ${subject.credentials} are refused` : 'it needs a login';
-  return new BuildError('REGISTRY_UNAUTHORIZED', `${subject.what}: unauthorized by "${subject.domain}", ${why}: ${detail}`, { hint: loginHint(subject) });
+  const why = subject.credentials
+    ? `the credentials from ${subject.credentials} are refused`
+    : 'it needs a login';
+  return new BuildError(
+    'REGISTRY_UNAUTHORIZED',
+    `${subject.what}: unauthorized by "${subject.domain}", ${why}: ${detail}`,
+    { hint: loginHint(subject) },
+  );
 }
 
 function loginHint(subject: RequestSubject): string {
@@ -46,7 +62,9 @@ function loginHint(subject: RequestSubject): string {
 
 function firstError(body: Buffer): { code?: string; message?: string } {
   try {
-    const { errors } = JSON.parse(body.toString('utf8')) as { errors?: { code?: string; message?: string }[] };
+    const { errors } = JSON.parse(body.toString('utf8')) as {
+      errors?: { code?: string; message?: string }[];
+    };
     return errors?.[0] ?? {};
   } catch {
     return {};

@@ -16,7 +16,10 @@ export class RetryableError extends BuildError {
 }
 
 /** Runs `attempt` again while its error is temporary: at most five times, waiting longer each time, or as the server says. */
-export async function withRetries<T>(signal: AbortSignal, attempt: (number: number) => Promise<T>): Promise<T> {
+export async function withRetries<T>(
+  signal: AbortSignal,
+  attempt: (number: number) => Promise<T>,
+): Promise<T> {
   for (let number = 1; ; number++) {
     try {
       return await attempt(number);

@@ -73,7 +73,11 @@ export function unreachable(url: string, cause: unknown): BuildError {
     : code === 'ENOTFOUND' || code === 'EAI_AGAIN'
       ? 'check the host name and the network'
       : 'check that the registry runs and that this machine may reach it';
-  return new BuildError('REGISTRY_UNREACHABLE', `the registry "${host}" cannot be reached: ${why}`, { cause, hint, temporary: !certificate && code !== 'ENOTFOUND' });
+  return new BuildError('REGISTRY_UNREACHABLE', `the registry "${host}" cannot be reached: ${why}`, {
+    cause,
+    hint,
+    temporary: !certificate && code !== 'ENOTFOUND',
+  });
 }
 
 function agentFor({ insecure = false, ca }: HttpRequest): Promise<Dispatcher> {
@@ -89,7 +93,9 @@ function agentFor({ insecure = false, ca }: HttpRequest): Promise<Dispatcher> {
 /** Proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Own authorities come beside the usual ones. */
 async function createAgent(insecure: boolean, caFile: string | undefined): Promise<Dispatcher> {
   const { Agent, EnvHttpProxyAgent } = await import('undici');
-  const extra = [caFile, process.env['TSBUILD_EXTRA_CA_CERTS']].flatMap((file) => (file ? readCertificates(file, file === caFile) : []));
+  const extra = [caFile, process.env['TSBUILD_EXTRA_CA_CERTS']].flatMap((file) =>
+    file ? readCertificates(file, file === caFile) : [],
+  );
   const connect = {
     timeout: CONNECT_MS,
     rejectUnauthorized: !insecure,
@@ -106,16 +112,28 @@ function readCertificates(file: string, isRequired: boolean): string[] {
     return [readFileSync(file, 'utf8')];
   } catch (error) {
     if (!isRequired) return [];
-    throw new BuildError('CONFIG_INVALID', `the certificates "${file}" cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new BuildError(
+      'CONFIG_INVALID',
+      `the certificates "${file}" cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 
-async function readLimited(body: AsyncIterable<Uint8Array>, limitBytes: number, url: string): Promise<Buffer> {
+async function readLimited(
+  body: AsyncIterable<Uint8Array>,
+  limitBytes: number,
+  url: string,
+): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body) {
     size += chunk.length;
-    if (size > limitBytes) throw new BuildError('REGISTRY_FAILED', `"${new URL(url).host}" answers with more than ${limitBytes} bytes`);
+    if (size > limitBytes)
+      throw new BuildError(
+        'REGISTRY_FAILED',
+        `"${new URL(url).host}" answers with more than ${limitBytes} bytes`,
+      );
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -29,6 +29,8 @@ let headers: TarStreamHeaders | undefined;
  * with the codec is taken by its path.
  */
 export function tarHeaders(): TarStreamHeaders {
-  headers ??= ownRequire()(join(dirname(ownRequire().resolve('tar-stream')), 'headers.js')) as TarStreamHeaders;
+  headers ??= ownRequire()(
+    join(dirname(ownRequire().resolve('tar-stream')), 'headers.js'),
+  ) as TarStreamHeaders;
   return headers;
 }

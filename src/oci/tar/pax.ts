@@ -25,10 +25,19 @@ export function decodePax(data: Buffer): Map<string, Buffer> | undefined {
     if (data[at] === 0) break;
     const space = data.indexOf(0x20, at);
     const length = space < 0 ? NaN : Number(data.toString('latin1', at, space));
-    if (!Number.isInteger(length) || length < 5 || at + length > data.length || data[at + length - 1] !== 0x0a) return undefined;
+    if (
+      !Number.isInteger(length) ||
+      length < 5 ||
+      at + length > data.length ||
+      data[at + length - 1] !== 0x0a
+    )
+      return undefined;
     const equals = data.indexOf(0x3d, space);
     if (equals < 0 || equals >= at + length) return undefined;
-    records.set(data.toString('utf8', space + 1, equals), Buffer.from(data.subarray(equals + 1, at + length - 1)));
+    records.set(
+      data.toString('utf8', space + 1, equals),
+      Buffer.from(data.subarray(equals + 1, at + length - 1)),
+    );
     at += length;
   }
   return records;

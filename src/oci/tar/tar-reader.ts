@@ -52,7 +52,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     const type = TYPES[kind];
     if (!type) throw invalid(`"${header.name}" has the unsupported type ${kind}`);
     const pax = new Map([...global, ...(local ?? [])]);
-    if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw invalid(`"${header.name}" is a sparse file`);
+    if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
+      throw invalid(`"${header.name}" is a sparse file`);
     const entry = entryOf(header, type, pax, longName, longLink);
     [local, longName, longLink] = [undefined, undefined, undefined];
     const offset = input.position;
@@ -68,7 +69,11 @@ function decodeHeader(block: Buffer, position: number) {
   try {
     return tarHeaders().decode(block, 'utf-8', true);
   } catch (error) {
-    throw new BuildError('TAR_INVALID', `the archive is damaged at byte ${position - TAR_BLOCK}: ${(error as Error).message}`, { cause: error });
+    throw new BuildError(
+      'TAR_INVALID',
+      `the archive is damaged at byte ${position - TAR_BLOCK}: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 
@@ -81,7 +86,8 @@ function entryOf(
 ): TarEntry {
   const name = pax.get('path')?.toString('utf8') ?? longName ?? header.name;
   const linkName = pax.get('linkpath')?.toString('utf8') ?? longLink ?? header.linkname ?? undefined;
-  const number = (key: string, fallback: number) => (pax.has(key) ? Number(pax.get(key)!.toString('latin1')) : fallback);
+  const number = (key: string, fallback: number) =>
+    pax.has(key) ? Number(pax.get(key)!.toString('latin1')) : fallback;
   const size = number('size', header.size);
   if (!Number.isSafeInteger(size) || size < 0) throw invalid(`"${name}" has the size ${size}`);
   const xattrs = xattrsOf(pax);
@@ -167,7 +173,7 @@ class BlockInput {
   }
 
   async skip(length: number): Promise<void> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       const part = await this.next(left);
       if (!part) throw invalid('it ends in the middle of an entry');
       left -= part.length;

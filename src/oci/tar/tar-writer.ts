@@ -79,5 +79,10 @@ function clampedMtime(mtimeSec: number): number {
 
 /** A name for the ustar block when PAX carries the real one. */
 function asciiName(name: string): string {
-  return name.replace(/[^\x20-\x7e]/g, '_').slice(-(TAR_BLOCK / 8 + 30)).replace(/^\/+/, '') || '_';
+  return (
+    name
+      .replace(/[^\x20-\x7e]/g, '_')
+      .slice(-(TAR_BLOCK / 8 + 30))
+      .replace(/^\/+/, '') || '_'
+  );
 }

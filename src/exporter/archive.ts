@@ -1,0 +1,181 @@
+import {
+  copyFileSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ContentStore } from '../cache/content-store.js';
+import { NAME_ANNOTATION, TAG_ANNOTATION } from '../cache/image-store.js';
+import { BuildError } from '../errors.js';
+import { type Descriptor, MEDIA_TYPES } from '../oci/descriptor.js';
+import { digestAlgorithm, digestHex } from '../oci/digest.js';
+import type { ImageIndex } from '../oci/manifest.js';
+import { familiarReference, parseReference } from '../oci/reference.js';
+import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
+import { encodeTarHeader } from '../oci/tar/tar-writer.js';
+import type { StoredTree } from './image-tree.js';
+
+/** An image of an archive with its full names. */
+export interface NamedTree {
+  readonly tree: StoredTree;
+  readonly names: readonly string[];
+}
+
+type ArchiveFile = { readonly name: string; readonly size: number } & (
+  { readonly data: Buffer } | { readonly path: string }
+);
+
+/** All blobs of the trees, each once, sorted. */
+function blobsOf(trees: readonly StoredTree[]): Descriptor[] {
+  const all = trees.flatMap((tree) => [
+    tree.root,
+    ...tree.platforms.flatMap((platform) => [platform.manifest, ...platform.blobs]),
+  ]);
+  const unique = new Map(all.map((blob) => [blob.digest, blob]));
+  return [...unique.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1));
+}
+
+function blobName(blob: Descriptor): string {
+  return `blobs/${digestAlgorithm(blob.digest)}/${digestHex(blob.digest)}`;
+}
+
+/** index.json of a layout: each image under each of its names. */
+export function layoutIndex(images: readonly NamedTree[]): Buffer {
+  const manifests = images.flatMap(({ tree, names }) =>
+    (names.length === 0 ? [undefined] : names).map((name) => ({
+      ...tree.root,
+      ...(name === undefined
+        ? {}
+        : { annotations: { [NAME_ANNOTATION]: name, [TAG_ANNOTATION]: parseReference(name).tag ?? '' } }),
+    })),
+  );
+  const index: ImageIndex = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests };
+  return Buffer.from(JSON.stringify(index));
+}
+
+const LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+
+/** manifest.json of docker archives: what `docker load` reads. */
+function dockerManifest(images: readonly NamedTree[]): Buffer {
+  const list = images.map(({ tree, names }) => {
+    if (tree.platforms.length !== 1) {
+      throw new BuildError('EXPORT_FAILED', 'a docker archive holds images of one platform only', {
+        hint: 'use -o type=oci, or one --platform',
+      });
+    }
+    const [config, ...layers] = tree.platforms[0]!.blobs;
+    return {
+      Config: blobName(config!),
+      RepoTags: names.length === 0 ? null : names.map((name) => familiarReference(parseReference(name))),
+      Layers: layers.map(blobName),
+    };
+  });
+  return Buffer.from(JSON.stringify(list));
+}
+
+/** The files of an OCI archive, or of a docker archive, which is one with manifest.json beside it; sorted. */
+export function archiveFiles(
+  images: readonly NamedTree[],
+  content: ContentStore,
+  docker: boolean,
+): ArchiveFile[] {
+  const blobs = blobsOf(images.map((image) => image.tree)).map((blob): ArchiveFile => ({
+    name: blobName(blob),
+    size: blob.size,
+    path: content.path(blob.digest),
+  }));
+  const text = (name: string, data: Buffer): ArchiveFile => ({ name, size: data.length, data });
+  return [
+    ...blobs,
+    text('index.json', layoutIndex(images)),
+    ...(docker ? [text('manifest.json', dockerManifest(images))] : []),
+    text('oci-layout', LAYOUT),
+  ];
+}
+
+/** The archive's bytes in one pass; every size is known beforehand. */
+export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterable<Uint8Array> {
+  const directories = [
+    'blobs',
+    ...new Set(files.map((file) => dirname(file.name)).filter((dir) => dir.startsWith('blobs/'))),
+  ];
+  for (const name of directories)
+    yield encodeTarHeader({ name, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 });
+  for (const file of files) {
+    const mode = file.name.startsWith('blobs/') ? 0o444 : 0o644;
+    yield encodeTarHeader({
+      name: file.name,
+      type: 'file',
+      mode,
+      uid: 0,
+      gid: 0,
+      size: file.size,
+      mtimeSec: 0,
+    });
+    if ('data' in file) yield file.data;
+    else yield* createReadStream(file.path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
+    const padding = tarPadding(file.size);
+    if (padding > 0) yield Buffer.alloc(padding);
+  }
+  yield TAR_END;
+}
+
+/** Writes to standard output for `-`, else to a file that gets its name when it is whole. @throws EXPORT_FAILED */
+export async function writeDestination(
+  bytes: AsyncIterable<Uint8Array>,
+  dest: string,
+  stdout: Writable,
+  signal: AbortSignal,
+): Promise<void> {
+  if (dest === '-') {
+    await pipeline(bytes, stdout, { end: false, signal });
+    return;
+  }
+  const temporary = `${dest}.tsbuild-${process.pid}`;
+  try {
+    await pipeline(bytes, createWriteStream(temporary, { highWaterMark: 1 << 20 }), { signal });
+    renameSync(temporary, dest);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    if (signal.aborted) throw signal.reason;
+    if (error instanceof BuildError) throw error;
+    throw exportFailed(dest, error);
+  }
+}
+
+/** Writes an OCI layout as a directory; blobs that are there stay. @throws EXPORT_FAILED */
+export function writeLayout(images: readonly NamedTree[], content: ContentStore, directory: string): void {
+  try {
+    for (const file of archiveFiles(images, content, false)) {
+      const target = join(directory, file.name);
+      if (file.name.startsWith('blobs/') && existsSync(target)) continue;
+      mkdirSync(dirname(target), { recursive: true });
+      const temporary = `${target}.tsbuild-${process.pid}`;
+      if ('data' in file) writeFileSync(temporary, file.data);
+      else copyFileSync(file.path, temporary);
+      renameSync(temporary, target);
+    }
+  } catch (error) {
+    throw exportFailed(directory, error);
+  }
+}
+
+export function exportFailed(dest: string, cause: unknown): BuildError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const hint =
+    code === 'ENOENT'
+      ? 'make the directory first'
+      : code === 'EACCES'
+        ? 'choose a place that you may write'
+        : code === 'ENOSPC'
+          ? 'make room on the disk'
+          : undefined;
+  return new BuildError('EXPORT_FAILED', `"${dest}" cannot be written: ${message}`, { cause, hint });
+}

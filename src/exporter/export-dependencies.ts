@@ -1,0 +1,22 @@
+import type { Writable } from 'node:stream';
+import type { ContentStore } from '../cache/content-store.js';
+import type { ImageStore } from '../cache/image-store.js';
+import type { TransferListener } from '../graph/contract.js';
+import type { RegistryClient } from '../oci/registry/client.js';
+import type { LayerStore } from '../worker/snapshot/layer-store.js';
+
+/** What exporters work with. */
+export interface ExportDependencies {
+  readonly content: ContentStore;
+  readonly layers: LayerStore;
+  readonly images: ImageStore;
+  readonly registry: () => Promise<RegistryClient>;
+  /** Full names from the command line. */
+  readonly names: readonly string[];
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly sourceDateEpochSec?: number;
+  /** Where `dest=-` goes. */
+  readonly stdout: Writable;
+  readonly signal: AbortSignal;
+  readonly onProgress: TransferListener;
+}

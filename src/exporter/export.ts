@@ -1,0 +1,163 @@
+import { BuildError } from '../errors.js';
+import type { BuiltImage } from '../graph/contract.js';
+import type { Compression, Descriptor } from '../oci/descriptor.js';
+import { formatPlatform, type Platform } from '../oci/platform.js';
+import { formatReference, parseReference } from '../oci/reference.js';
+import { pushTree } from '../oci/registry/push.js';
+import type { BuiltPlatform, OutputSpec } from './output-spec.js';
+import { archiveBytes, archiveFiles, writeDestination, writeLayout } from './archive.js';
+import type { ExportDependencies } from './export-dependencies.js';
+import { fileSystemTar, TAR_TRAILER, writeFileSystem } from './file-system.js';
+import { type StoredTree, storeTree, type TreeOptions } from './image-tree.js';
+
+export interface ExportResponse {
+  /** Of the last output that makes an image. */
+  readonly descriptor?: Descriptor;
+  readonly platforms: readonly BuiltPlatform[];
+  readonly names: readonly string[];
+}
+
+type Exporter = (
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+) => Promise<StoredTree | undefined>;
+
+/** Writes the images to every output, in order. @throws EXPORT_FAILED, REGISTRY_* */
+export async function exportImages(
+  images: readonly BuiltImage[],
+  outputs: readonly OutputSpec[],
+  deps: ExportDependencies,
+): Promise<ExportResponse> {
+  let tree: StoredTree | undefined;
+  const names = new Set(deps.names);
+  for (const output of outputs) {
+    const own = (output.names ?? []).map((name) => formatReference(parseReference(name)));
+    for (const name of own) names.add(name);
+    tree =
+      (await EXPORTERS[output.type](images, output, {
+        ...deps,
+        names: [...new Set([...deps.names, ...own])],
+      })) ?? tree;
+  }
+  return {
+    names: [...names],
+    platforms: images.map((image, i) => ({ platform: image.platform, ...platformOf(tree, i) })),
+    ...(tree ? { descriptor: tree.root } : {}),
+  };
+}
+
+function platformOf(tree: StoredTree | undefined, i: number): Pick<BuiltPlatform, 'manifest' | 'imageId'> {
+  const stored = tree?.platforms[i];
+  return stored ? { manifest: stored.manifest, imageId: stored.imageId } : {};
+}
+
+const EXPORTERS: Readonly<Record<OutputSpec['type'], Exporter>> = {
+  image: exportToStore,
+  registry: (images, output, deps) => exportToStore(images, { ...output, push: true }, deps),
+  docker: (images, output, deps) => exportArchive(images, output, deps, true),
+  oci: (images, output, deps) => exportArchive(images, output, deps, false),
+  local: exportDirectory,
+  tar: exportTar,
+  cacheonly: async () => undefined,
+};
+
+function treeOptions(output: OutputSpec, compression: Compression): TreeOptions {
+  return {
+    compression: output.compression ?? compression,
+    forceCompression: output.forceCompression ?? false,
+    oci: output.ociMediaTypes ?? true,
+    annotations: output.annotations ?? {},
+  };
+}
+
+/** The local image store, and with `push` the registries that the names say. */
+async function exportToStore(
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+): Promise<StoredTree> {
+  const tree = await storeTree(images, treeOptions(output, output.push ? 'gzip' : 'uncompressed'), deps);
+  if (output.type !== 'registry') await deps.images.set(deps.names, tree.root);
+  if (!output.push) return tree;
+  if (deps.names.length === 0)
+    throw new BuildError('USAGE', 'pushing needs a name for the image', { hint: 'give one with -t' });
+  for (const name of deps.names) await pushStored(name, tree.root, deps);
+  return tree;
+}
+
+/** Pushes what the content store holds. */
+export async function pushStored(
+  name: string,
+  root: Descriptor,
+  {
+    content,
+    registry,
+    signal,
+    onProgress,
+  }: Pick<ExportDependencies, 'content' | 'registry' | 'signal' | 'onProgress'>,
+): Promise<void> {
+  const source = {
+    readBytes: (descriptor: Descriptor) => content.readBytes(descriptor.digest),
+    readBlob: (descriptor: Descriptor) => content.read(descriptor.digest),
+  };
+  await pushTree(await registry(), parseReference(name), root, source, { signal, onProgress });
+}
+
+async function exportArchive(
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+  docker: boolean,
+): Promise<StoredTree> {
+  const dest = output.dest ?? missingDest(output);
+  const tree = await storeTree(images, treeOptions(output, 'uncompressed'), deps);
+  const named = [{ tree, names: deps.names }];
+  if (!docker && output.tar === false) writeLayout(named, deps.content, dest);
+  else
+    await writeDestination(
+      archiveBytes(archiveFiles(named, deps.content, docker)),
+      dest,
+      deps.stdout,
+      deps.signal,
+    );
+  return tree;
+}
+
+async function exportDirectory(
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+): Promise<undefined> {
+  const dest = output.dest ?? missingDest(output);
+  for (const image of images) {
+    await writeFileSystem(
+      image,
+      images.length === 1 ? dest : `${dest}/${platformDirectory(image.platform)}`,
+      deps,
+    );
+  }
+}
+
+async function exportTar(
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+): Promise<undefined> {
+  const bytes = async function* (): AsyncIterable<Uint8Array> {
+    for (const image of images)
+      yield* fileSystemTar(image, deps, images.length === 1 ? '' : platformDirectory(image.platform));
+    yield TAR_TRAILER;
+  };
+  await writeDestination(bytes(), output.dest ?? '-', deps.stdout, deps.signal);
+}
+
+function platformDirectory(platform: Platform): string {
+  return formatPlatform(platform).replaceAll('/', '_');
+}
+
+function missingDest(output: OutputSpec): never {
+  throw new BuildError('USAGE', `-o type=${output.type} needs a destination`, {
+    hint: `write -o type=${output.type},dest=PATH, or dest=- for standard output`,
+  });
+}

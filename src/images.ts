@@ -1,0 +1,406 @@
+import { createReadStream } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { BuildError } from './errors.js';
+import { archiveBytes, archiveFiles, type NamedTree, writeDestination } from './exporter/archive.js';
+import { pushStored } from './exporter/export.js';
+import { type StoredTree, storeTree } from './exporter/image-tree.js';
+import type { BuiltImage, Layer } from './graph/contract.js';
+import { loadArchive } from './load-archive.js';
+import { decompressAny } from './oci/compression.js';
+import { type Descriptor, isIndexType, MEDIA_TYPES } from './oci/descriptor.js';
+import type { ImageConfig } from './oci/image-config.js';
+import type { ImageIndex, Manifest } from './oci/manifest.js';
+import {
+  formatPlatform,
+  hostPlatform,
+  parsePlatform,
+  type Platform,
+  selectPlatform,
+} from './oci/platform.js';
+import { familiarReference, formatReference, parseReference } from './oci/reference.js';
+import type { StoreOptions } from './options.js';
+import { openStore, type Store } from './store.js';
+import { layersOfManifest } from './worker/source/image-source.js';
+
+/** One row of `tsbuild images`. */
+export interface ImageSummary {
+  /** Full name. */
+  readonly name: string;
+  readonly descriptor: Descriptor;
+  readonly imageId: string;
+  readonly created: string | undefined;
+  /** Bytes of all blobs, as stored or to be fetched. */
+  readonly sizeBytes: number;
+  readonly platforms: readonly string[];
+}
+
+/** What `docker inspect` shows of an image. */
+export interface ImageInspection {
+  readonly Id: string;
+  readonly RepoTags: readonly string[];
+  readonly RepoDigests: readonly string[];
+  readonly Created: string | undefined;
+  readonly Author: string;
+  readonly Architecture: string;
+  readonly Variant: string | undefined;
+  readonly Os: string;
+  readonly Size: number;
+  readonly Config: ImageConfig['config'];
+  readonly RootFS: { readonly Type: 'layers'; readonly Layers: readonly string[] };
+  readonly Descriptor: Descriptor;
+}
+
+/** One row of `tsbuild history`, newest first. */
+export interface HistoryRow {
+  readonly created: string | undefined;
+  readonly createdBy: string;
+  readonly comment: string;
+  /** 0 for an entry without a layer. */
+  readonly sizeBytes: number;
+  readonly layer: string | undefined;
+}
+
+interface PlatformImage {
+  readonly descriptor: Descriptor;
+  readonly manifest: Manifest;
+  readonly config: ImageConfig;
+}
+
+const never = new AbortController().signal;
+
+/** Images of the local store, sorted by name. */
+export async function listImages(options: StoreOptions = {}): Promise<ImageSummary[]> {
+  const store = openStore(options);
+  return Promise.all(
+    store.images.list().map(async ({ name, descriptor }) => {
+      const images = await platformImages(store, descriptor);
+      const own = selectPlatform(hostPlatform(), images, ({ config }) => config) ?? images[0];
+      const blobs = images.flatMap(({ manifest }) => [manifest.config, ...manifest.layers]);
+      return {
+        name,
+        descriptor,
+        imageId: own?.manifest.config.digest ?? descriptor.digest,
+        created: own?.config.created,
+        sizeBytes: blobs.reduce((sum, blob) => sum + blob.size, 0),
+        platforms: images.map(({ config }) => formatPlatform(config)),
+      };
+    }),
+  );
+}
+
+/** @throws IMAGE_NOT_FOUND */
+export async function inspectImage(name: string, options: StoreOptions = {}): Promise<ImageInspection[]> {
+  const store = openStore(options);
+  const { root } = findImage(store, name);
+  const names = store.images.list().filter((image) => image.descriptor.digest === root.digest);
+  const images = await platformImages(store, root);
+  return images.map(({ descriptor, manifest, config }) => ({
+    Id: manifest.config.digest,
+    RepoTags: names.map((image) => familiarReference(parseReference(image.name))),
+    RepoDigests: names.map((image) => {
+      const { tag: _tag, ...reference } = parseReference(image.name);
+      return familiarReference({ ...reference, digest: root.digest });
+    }),
+    Created: config.created,
+    Author: config.author ?? '',
+    Architecture: config.architecture,
+    Variant: config.variant,
+    Os: config.os,
+    Size: manifest.layers.reduce((sum, layer) => sum + layer.size, 0),
+    Config: config.config,
+    RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
+    Descriptor: descriptor,
+  }));
+}
+
+/** @throws IMAGE_NOT_FOUND */
+export async function imageHistory(name: string, options: StoreOptions = {}): Promise<HistoryRow[]> {
+  const store = openStore(options);
+  const { root } = findImage(store, name);
+  const image = await ownPlatformImage(store, root, name);
+  const layers = image.manifest.layers[Symbol.iterator]();
+  const rows = (image.config.history ?? []).map((entry): HistoryRow => {
+    const layer = entry.empty_layer ? undefined : (layers.next().value as Descriptor | undefined);
+    return {
+      created: entry.created,
+      createdBy: entry.created_by ?? '',
+      comment: entry.comment ?? '',
+      sizeBytes: layer?.size ?? 0,
+      layer: layer?.digest,
+    };
+  });
+  return rows.reverse();
+}
+
+/** Gives an image another name. @throws IMAGE_NOT_FOUND, REFERENCE_INVALID */
+export async function tagImage(source: string, target: string, options: StoreOptions = {}): Promise<void> {
+  const store = openStore(options);
+  const { root } = findImage(store, source);
+  await store.images.set([formatReference(parseReference(target))], root);
+}
+
+/** Takes the name away; blobs stay for the cache and other images until they are pruned. Gives the full name. @throws IMAGE_NOT_FOUND */
+export async function removeImage(name: string, options: StoreOptions = {}): Promise<string> {
+  const store = openStore(options);
+  const reference = parseReference(name);
+  if (!(await store.images.remove(reference))) throw imageNotFound(store, name);
+  return formatReference(reference);
+}
+
+export interface SaveOptions extends StoreOptions {
+  /** A file, or `-` for standard output. */
+  readonly output: string;
+  readonly format?: 'docker' | 'oci';
+  readonly stdout?: Writable;
+}
+
+/** Writes images into one docker or OCI archive. @throws IMAGE_NOT_FOUND, EXPORT_FAILED */
+export async function saveImages(names: readonly string[], options: SaveOptions): Promise<void> {
+  const store = openStore(options);
+  const signal = options.signal ?? never;
+  const docker = options.format !== 'oci';
+  const byRoot = new Map<string, NamedTree>();
+  for (const name of names) {
+    const { root, fullName } = findImage(store, name);
+    const known = byRoot.get(root.digest);
+    const tree = known?.tree ?? (await fetchedTree(store, root, signal, docker));
+    byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), fullName] });
+  }
+  const files = archiveFiles([...byRoot.values()], store.content, docker);
+  await writeDestination(archiveBytes(files), options.output, options.stdout ?? process.stdout, signal);
+}
+
+/** The image as stored, every layer brought into the store. A docker archive takes this machine's platform of an index. */
+async function fetchedTree(
+  store: Store,
+  root: Descriptor,
+  signal: AbortSignal,
+  single: boolean,
+): Promise<StoredTree> {
+  const all = await platformImages(store, root);
+  const own =
+    single && all.length > 1 ? selectPlatform(hostPlatform(), all, ({ config }) => config) : undefined;
+  const images = own ? [own] : all;
+  for (const image of images) {
+    for (const layer of layersIn(store, root, image)) await store.layers.ensureBlob(layer, 'keep', signal);
+  }
+  return {
+    root: own ? own.descriptor : root,
+    platforms: images.map(({ descriptor, manifest, config }) => ({
+      platform: platformOf(config),
+      manifest: descriptor,
+      imageId: manifest.config.digest,
+      blobs: [manifest.config, ...manifest.layers],
+    })),
+  };
+}
+
+export interface LoadOptions extends StoreOptions {
+  /** A file, or `-` for standard input. */
+  readonly input: string;
+  readonly stdin?: Readable;
+}
+
+/** Takes the images of a docker or OCI archive into the store. Gives their full names, or digests where they have none. @throws TAR_INVALID, MANIFEST_INVALID, BLOB_CORRUPT */
+export async function loadImages(options: LoadOptions): Promise<string[]> {
+  const store = openStore(options);
+  return loadArchive(openInput(options.input, options.stdin), store, options.signal ?? never);
+}
+
+export interface ImportOptions extends StoreOptions {
+  /** A tar of a root file system, compressed or not; `-` for standard input. */
+  readonly input: string;
+  readonly name: string;
+  readonly platform?: string;
+  readonly stdin?: Readable;
+}
+
+/** Makes an image with one layer of a root file system's tar. Gives the image ID. @throws TAR_INVALID, COMPRESSION_INVALID */
+export async function importImage(options: ImportOptions): Promise<string> {
+  const store = openStore(options);
+  const signal = options.signal ?? never;
+  const names = [formatReference(parseReference(options.name))];
+  const tar = decompressAny(openInput(options.input, options.stdin));
+  const { digest } = await store.content.write(tar, { signal });
+  const createdAt = new Date().toISOString();
+  const layer: Layer = { diffId: digest, contentDigest: digest, createdAt };
+  await store.layers.index(layer, signal);
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const image: BuiltImage = {
+    platform,
+    layers: [layer],
+    baseHistoryLength: 0,
+    config: {
+      ...platform,
+      config: {},
+      rootfs: { type: 'layers', diff_ids: [] },
+      history: [{ comment: `Imported from ${options.input}` }],
+    },
+  };
+  const tree = await storeTree(
+    [image],
+    { compression: 'uncompressed', forceCompression: false, oci: true, annotations: {} },
+    exportDependencies(store, names, signal),
+  );
+  await store.images.set(names, tree.root);
+  return tree.platforms[0]!.imageId;
+}
+
+export interface PullOptions extends StoreOptions {
+  readonly platform?: string;
+}
+
+/** Downloads an image with all its layers. Gives its manifest's or index's descriptor. @throws REGISTRY_*, IMAGE_NOT_FOUND, BLOB_CORRUPT */
+export async function pullImage(name: string, options: PullOptions = {}): Promise<Descriptor> {
+  const store = openStore(options);
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const { onProgress } = options;
+  const digest = 'pull';
+  onProgress?.({
+    kind: 'announced',
+    digest,
+    atMs: Date.now(),
+    name: `pulling ${formatReference(parseReference(name))}`,
+    inputs: [],
+  });
+  onProgress?.({ kind: 'started', digest, atMs: Date.now() });
+  const root = await store.imageSource.pull(name, platform, options.signal ?? never, (row) =>
+    onProgress?.({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
+  );
+  onProgress?.({ kind: 'done', digest, atMs: Date.now() });
+  return root;
+}
+
+/** Uploads an image with gzip layers to the registry that its name says. Gives the pushed descriptor. @throws IMAGE_NOT_FOUND, REGISTRY_* */
+export async function pushImage(name: string, options: StoreOptions = {}): Promise<Descriptor> {
+  const store = openStore(options);
+  const signal = options.signal ?? never;
+  const { root, fullName } = findImage(store, name);
+  const images = await platformImages(store, root);
+  const built = images.map((image): BuiltImage => ({
+    platform: platformOf(image.config),
+    layers: layersIn(store, root, image).map((layer) =>
+      layer.blob?.mediaType === MEDIA_TYPES.ociLayer ? withoutBlob(layer) : layer,
+    ),
+    config: image.config,
+    baseHistoryLength: image.config.history?.length ?? 0,
+  }));
+  const { onProgress } = options;
+  const digest = 'push';
+  onProgress?.({ kind: 'announced', digest, atMs: Date.now(), name: `pushing ${fullName}`, inputs: [] });
+  onProgress?.({ kind: 'started', digest, atMs: Date.now() });
+  const tree = await storeTree(
+    built,
+    { compression: 'gzip', forceCompression: false, oci: true, annotations: {} },
+    exportDependencies(store, [fullName], signal),
+  );
+  await pushStored(fullName, tree.root, {
+    content: store.content,
+    registry: () => store.registry(),
+    signal,
+    onProgress: (row) => onProgress?.({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
+  });
+  onProgress?.({ kind: 'done', digest, atMs: Date.now() });
+  return tree.root;
+}
+
+/** An uncompressed layer that tsbuild itself stored is compressed for the way. */
+function withoutBlob(layer: Layer): Layer {
+  const { blob: _blob, origin: _origin, ...rest } = layer;
+  return rest;
+}
+
+function exportDependencies(store: Store, names: readonly string[], signal: AbortSignal) {
+  return {
+    content: store.content,
+    layers: store.layers,
+    images: store.images,
+    registry: () => store.registry(),
+    names,
+    annotations: {},
+    stdout: process.stdout,
+    signal,
+    onProgress: () => undefined,
+  };
+}
+
+function openInput(input: string, stdin: Readable | undefined): AsyncIterable<Uint8Array> {
+  if (input === '-') return (stdin ?? process.stdin) as AsyncIterable<Uint8Array>;
+  return readFileOf(input);
+}
+
+async function* readFileOf(path: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new BuildError(
+      'USAGE',
+      code === 'ENOENT' ? `the file "${path}" does not exist` : `"${path}" cannot be read: ${message}`,
+      { cause: error },
+    );
+  }
+}
+
+function findImage(store: Store, name: string): { root: Descriptor; fullName: string } {
+  const byId = /^(sha256:)?[0-9a-f]{12,64}$/.test(name)
+    ? store.images.list().find((image) => image.descriptor.digest.includes(name))
+    : undefined;
+  if (byId) return { root: byId.descriptor, fullName: byId.name };
+  const reference = parseReference(name);
+  const root = store.images.find(reference);
+  if (!root) throw imageNotFound(store, name);
+  return { root, fullName: formatReference(reference) };
+}
+
+function imageNotFound(store: Store, name: string): BuildError {
+  const names = store.images.list().map((image) => familiarReference(parseReference(image.name)));
+  const listed = names.slice(0, 10).join(', ');
+  return new BuildError('IMAGE_NOT_FOUND', `image "${name}" is not in the local store`, {
+    hint:
+      names.length === 0
+        ? `the store is empty; build it with tsbuild . -t ${name}, or tsbuild pull ${name}`
+        : `the store has ${listed}`,
+  });
+}
+
+async function platformImages(store: Store, root: Descriptor): Promise<PlatformImage[]> {
+  if (!isIndexType(root.mediaType)) return [await platformImage(store, root)];
+  const index = await store.content.readJson<ImageIndex>(root.digest);
+  const present = index.manifests.filter((manifest) => store.content.has(manifest.digest));
+  return Promise.all(present.map((manifest) => platformImage(store, manifest)));
+}
+
+async function platformImage(store: Store, descriptor: Descriptor): Promise<PlatformImage> {
+  const manifest = await store.content.readJson<Manifest>(descriptor.digest);
+  return { descriptor, manifest, config: await store.content.readJson<ImageConfig>(manifest.config.digest) };
+}
+
+async function ownPlatformImage(store: Store, root: Descriptor, name: string): Promise<PlatformImage> {
+  const images = await platformImages(store, root);
+  const own = selectPlatform(hostPlatform(), images, ({ config }) => config) ?? images[0];
+  if (!own)
+    throw new BuildError('IMAGE_NOT_FOUND', `no platform of image "${name}" is in the local store`, {
+      hint: `tsbuild pull ${name}`,
+    });
+  return own;
+}
+
+/** The layers, with the registry that the image's name says as the place to fetch them from. */
+function layersIn(store: Store, root: Descriptor, image: PlatformImage): Layer[] {
+  const name = store.images.list().find((stored) => stored.descriptor.digest === root.digest)?.name;
+  const reference = name === undefined ? undefined : parseReference(name);
+  return layersOfManifest(
+    image.manifest,
+    image.config,
+    reference && `docker-image://${reference.domain}/${reference.repository}`,
+  );
+}
+
+function platformOf(config: ImageConfig): Platform {
+  return {
+    os: config.os,
+    architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { variant: config.variant }),
+  };
+}

@@ -1,0 +1,21 @@
+export { build } from './build.js';
+export {
+  imageHistory,
+  importImage,
+  inspectImage,
+  listImages,
+  loadImages,
+  pullImage,
+  pushImage,
+  removeImage,
+  saveImages,
+  tagImage,
+} from './images.js';
+export { runImage } from './run.js';
+export { BuildError, type ErrorCode, type SourceLocation } from './errors.js';
+export type { BuildOptions, BuildResult, BuildStats, StoreOptions } from './options.js';
+export type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
+export type { ProgressEvent, ProgressListener, WarningEvent } from './progress.js';
+export type { Descriptor } from './oci/descriptor.js';
+export type { Digest } from './oci/digest.js';
+export type { Platform } from './oci/platform.js';

@@ -1,0 +1,239 @@
+import { BuildError, throwIfAborted } from './errors.js';
+import { assembleManifest } from './exporter/image-assembly.js';
+import { decompressAny, detectCompression } from './oci/compression.js';
+import {
+  type Compression,
+  type Descriptor,
+  isIndexType,
+  layerMediaType,
+  MEDIA_TYPES,
+} from './oci/descriptor.js';
+import type { Digest } from './oci/digest.js';
+import type { ImageConfig } from './oci/image-config.js';
+import type { ImageIndex, Manifest } from './oci/manifest.js';
+import { formatReference, parseReference } from './oci/reference.js';
+import { readTar } from './oci/tar/tar-reader.js';
+import type { Store } from './store.js';
+import { layersOfManifest } from './worker/source/image-source.js';
+
+interface StoredFile {
+  readonly digest: Digest;
+  readonly size: number;
+  /** The first bytes, which tell the compression. */
+  readonly head: Buffer;
+  /** The blob was in the store before. */
+  readonly known: boolean;
+}
+
+type DockerManifest = readonly {
+  readonly Config: string;
+  readonly RepoTags: readonly string[] | null;
+  readonly Layers: readonly string[];
+}[];
+
+/**
+ * Takes a docker archive (`docker save`, old and new, podman, BuildKit) or an OCI archive into the store: every file becomes
+ * a blob while the archive is read once; what no image needs is removed again.
+ */
+export async function loadArchive(
+  source: AsyncIterable<Uint8Array>,
+  store: Store,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const files = new Map<string, StoredFile>();
+  const links = new Map<string, string>();
+  for await (const entry of readTar(decompressAny(source))) {
+    throwIfAborted(signal);
+    const name = entry.name.replace(/^(\.?\/)+/, '');
+    if (entry.type === 'file') files.set(name, await storeFile(entry.content, store, signal));
+    else if (entry.type === 'symlink') links.set(name, resolveLink(name, entry.linkName!));
+    else if (entry.type === 'hardlink') links.set(name, entry.linkName!.replace(/^(\.?\/)+/, ''));
+  }
+  for (const [name, target] of links) {
+    const file = files.get(target);
+    if (file) files.set(name, file);
+  }
+  const archive = new LoadedArchive(files, store);
+  try {
+    if (files.has('manifest.json')) return await archive.loadDocker();
+    if (files.has('index.json')) return await archive.loadOci();
+  } finally {
+    await archive.dropUnused();
+  }
+  throw new BuildError(
+    'MANIFEST_INVALID',
+    'the archive holds no image: neither manifest.json nor index.json',
+    {
+      hint: 'a tar of a root file system is taken with tsbuild import',
+    },
+  );
+}
+
+function resolveLink(name: string, target: string): string {
+  const parts = name.split('/').slice(0, -1);
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '.' && part !== '') parts.push(part);
+  }
+  return parts.join('/');
+}
+
+async function storeFile(
+  content: AsyncIterable<Uint8Array>,
+  store: Store,
+  signal: AbortSignal,
+): Promise<StoredFile> {
+  let head = Buffer.alloc(0);
+  const before = new Set<string>();
+  const peeked = async function* (): AsyncIterable<Uint8Array> {
+    for await (const chunk of content) {
+      if (head.length < 6) head = Buffer.concat([head, chunk.subarray(0, 6)]);
+      yield chunk;
+    }
+  };
+  const listed = await store.content.write(peeked(), {
+    signal,
+    onCommit: (digest) => void (store.content.has(digest) && before.add(digest)),
+  });
+  return { ...listed, head: head.subarray(0, 6), known: before.has(listed.digest) };
+}
+
+class LoadedArchive {
+  readonly #files: ReadonlyMap<string, StoredFile>;
+  readonly #store: Store;
+  readonly #used = new Set<Digest>();
+
+  constructor(files: ReadonlyMap<string, StoredFile>, store: Store) {
+    this.#files = files;
+    this.#store = store;
+  }
+
+  async loadDocker(): Promise<string[]> {
+    const manifests = await this.#json<DockerManifest>('manifest.json');
+    const loaded: string[] = [];
+    for (const { Config, RepoTags, Layers } of manifests) {
+      const config = this.#file(Config);
+      const layers = Layers.map((path) => this.#layer(this.#file(path)));
+      const parsed = await this.#store.content.readJson<ImageConfig>(config.digest);
+      const descriptor: Descriptor = {
+        mediaType: MEDIA_TYPES.ociConfig,
+        digest: config.digest,
+        size: config.size,
+      };
+      const written = await this.#store.content.writeBytes(
+        assembleManifest(descriptor, layers, { oci: true, annotations: {} }),
+      );
+      await this.#verify({ schemaVersion: 2, config: descriptor, layers }, parsed);
+      this.#keep([descriptor, ...layers]);
+      loaded.push(...(await this.#name({ mediaType: MEDIA_TYPES.ociManifest, ...written }, RepoTags ?? [])));
+    }
+    return loaded;
+  }
+
+  async loadOci(): Promise<string[]> {
+    const index = await this.#json<ImageIndex>('index.json');
+    const loaded: string[] = [];
+    for (const { annotations, ...descriptor } of index.manifests) {
+      await this.#keepTree(descriptor);
+      const name =
+        annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
+      const hasName = name !== undefined && /[a-z0-9]/i.test(name);
+      loaded.push(...(await this.#name(descriptor, hasName ? [name] : [])));
+    }
+    return [...new Set(loaded)];
+  }
+
+  /** Removes the blobs that the archive brought and no image uses. */
+  async dropUnused(): Promise<void> {
+    for (const { digest, known } of this.#files.values()) {
+      if (!known && !this.#used.has(digest)) await this.#store.content.delete(digest);
+    }
+  }
+
+  async #keepTree(descriptor: Descriptor): Promise<void> {
+    if (!this.#store.content.has(descriptor.digest)) {
+      throw new BuildError('MANIFEST_INVALID', `the archive lacks the blob ${descriptor.digest}`, {
+        hint: 'it was cut short or made for another platform',
+      });
+    }
+    this.#keep([descriptor]);
+    if (isIndexType(descriptor.mediaType)) {
+      const { manifests } = await this.#store.content.readJson<ImageIndex>(descriptor.digest);
+      for (const child of manifests) if (this.#store.content.has(child.digest)) await this.#keepTree(child);
+      return;
+    }
+    const manifest = await this.#store.content.readJson<Manifest>(descriptor.digest);
+    for (const blob of [manifest.config, ...manifest.layers]) {
+      const size = this.#store.content.sizeOf(blob.digest);
+      if (size !== blob.size)
+        throw new BuildError(
+          'BLOB_CORRUPT',
+          `the archive's blob ${blob.digest} is ${size === undefined ? 'missing' : 'damaged'}`,
+        );
+    }
+    this.#keep([manifest.config, ...manifest.layers]);
+    const config = await this.#store.content.readJson<ImageConfig>(manifest.config.digest);
+    if (config.rootfs) await this.#verify(manifest, config);
+  }
+
+  /** Every layer must unpack to its diffID; reading its listing proves it. */
+  async #verify(manifest: Manifest, config: ImageConfig): Promise<void> {
+    if (config.rootfs.diff_ids.length !== manifest.layers.length) {
+      throw new BuildError(
+        'MANIFEST_INVALID',
+        `the archive's image has ${manifest.layers.length} layers and ${config.rootfs.diff_ids.length} diff ids`,
+      );
+    }
+    for (const layer of layersOfManifest(manifest, config, undefined)) {
+      if (layer.blob!.digest === layer.diffId) continue;
+      for await (const chunk of this.#store.layers.tar(layer)) void chunk;
+    }
+  }
+
+  #layer(file: StoredFile): Descriptor {
+    const compression = detectCompression(file.head);
+    if (compression === 'bzip2' || compression === 'xz')
+      throw new BuildError(
+        'MANIFEST_INVALID',
+        `a layer of the archive is compressed with ${compression}, which images do not have`,
+      );
+    return {
+      mediaType: layerMediaType(compression satisfies Compression),
+      digest: file.digest,
+      size: file.size,
+    };
+  }
+
+  async #name(descriptor: Descriptor, names: readonly string[]): Promise<string[]> {
+    const full = names.map((name) => formatReference(parseReference(name)));
+    if (full.length === 0) return [descriptor.digest];
+    await this.#store.images.set(full, descriptor);
+    return full;
+  }
+
+  #keep(descriptors: readonly Descriptor[]): void {
+    for (const descriptor of descriptors) this.#used.add(descriptor.digest);
+  }
+
+  #file(path: string): StoredFile {
+    const file = this.#files.get(path);
+    if (!file)
+      throw new BuildError(
+        'MANIFEST_INVALID',
+        `the archive's manifest names "${path}", which it does not hold`,
+        { hint: 'it was cut short; save it again' },
+      );
+    return file;
+  }
+
+  async #json<T>(name: string): Promise<T> {
+    const { digest } = this.#file(name);
+    try {
+      return await this.#store.content.readJson<T>(digest);
+    } catch (error) {
+      throw new BuildError('MANIFEST_INVALID', `"${name}" of the archive is not valid JSON`, {
+        cause: error,
+      });
+    }
+  }
+}

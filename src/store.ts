@@ -1,0 +1,48 @@
+import { ContentStore } from './cache/content-store.js';
+import { ImageStore } from './cache/image-store.js';
+import { openStateRoot, type StateRoot, stateRootPath } from './cache/state-root.js';
+import { loadConfig } from './config.js';
+import type { LockAcquirer } from './graph/contract.js';
+import type { RegistryClient } from './oci/registry/client.js';
+import type { StoreOptions } from './options.js';
+import { LayerStore } from './worker/snapshot/layer-store.js';
+import { ImageSource } from './worker/source/image-source.js';
+import { createLockAcquirer } from './worker/sys/flock.js';
+import { realUid } from './worker/sys/namespaces.js';
+
+/** The open state root with everything that lives in it, wired together; every command starts with one. */
+export interface Store {
+  readonly state: StateRoot;
+  readonly content: ContentStore;
+  readonly images: ImageStore;
+  readonly layers: LayerStore;
+  readonly lock: LockAcquirer;
+  readonly imageSource: ImageSource;
+  /** One client for the life of the store; the config file and HTTP are loaded with its first use. */
+  registry(): Promise<RegistryClient>;
+}
+
+/** Opens (or makes) the store. Reads its version file and nothing else. @throws STORE_VERSION, STORE_FAILED */
+export function openStore(options: StoreOptions & { readonly pull?: boolean }): Store {
+  const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
+  const lock = createLockAcquirer(state.locks);
+  const content = new ContentStore(state.content);
+  const images = new ImageStore({ content, lock });
+  let client: Promise<RegistryClient> | undefined;
+  const registry = () => (client ??= createRegistryClient(options.configFile));
+  const imageSource = new ImageSource({ content, images, registry, ...(options.pull ? { pull: true } : {}) });
+  const layers = new LayerStore({
+    state,
+    content,
+    fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
+  });
+  return { state, content, images, layers, lock, imageSource, registry };
+}
+
+async function createRegistryClient(configFile: string | undefined): Promise<RegistryClient> {
+  const [{ registries }, { RegistryClient: Client }] = await Promise.all([
+    loadConfig(configFile),
+    import('./oci/registry/client.js'),
+  ]);
+  return new Client({ registries });
+}
