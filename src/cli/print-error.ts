@@ -1,0 +1,59 @@
+import { BuildError, ERROR_EXIT_STATUS } from '../errors.js';
+import type { Paint } from './paint.js';
+
+const CONTEXT_LINES = 2;
+
+/** An error for people: message, causes, the excerpt of the Dockerfile, the way out, the code. Ends in a newline. */
+export function formatError(error: unknown, paint: Paint, debug = false): string {
+  if (!(error instanceof BuildError)) {
+    const message =
+      error instanceof Error ? (debug ? (error.stack ?? error.message) : error.message) : String(error);
+    return `${paint.red('error:')} ${message}\n`;
+  }
+  const lines = [`${paint.red('error:')} ${error.message}`];
+  if (error.vertex) lines.push(`  in ${error.vertex}`);
+  lines.push(...causes(error).map((message) => `  caused by: ${message}`));
+  const excerpt = excerptOf(error, paint);
+  if (excerpt) lines.push('', excerpt);
+  if (error.hint) lines.push(`${paint.cyan('hint:')} ${error.hint}`);
+  if (error.code !== 'INTERRUPTED')
+    lines.push(
+      paint.dim(
+        `[${error.code}, exit status ${ERROR_EXIT_STATUS[error.code]}; docs/errors.md#${error.code.toLowerCase()}]`,
+      ),
+    );
+  if (debug && error.stack) lines.push('', error.stack);
+  return `${lines.join('\n')}\n`;
+}
+
+/** Messages of the causes that say something new. */
+function causes(error: BuildError): string[] {
+  const messages: string[] = [];
+  let said = error.message;
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+    if (cause.message === '' || said.includes(cause.message)) continue;
+    messages.push(cause.message);
+    said += cause.message;
+  }
+  return messages;
+}
+
+/** The failing lines marked with `>>>`, and two lines around them. */
+function excerptOf({ location, source }: BuildError, paint: Paint): string | undefined {
+  if (!location || !source) return undefined;
+  const lines = source.text.split('\n');
+  const first = Math.max(1, location.startLine - CONTEXT_LINES);
+  const last = Math.min(
+    lines.at(-1) === '' ? lines.length - 1 : lines.length,
+    location.endLine + CONTEXT_LINES,
+  );
+  const width = String(last).length;
+  const rows = [`${location.file}:${location.startLine}`, '--------------------'];
+  for (let number = first; number <= last; number++) {
+    const isFailing = number >= location.startLine && number <= location.endLine;
+    const row = `${String(number).padStart(width + 1)} | ${isFailing ? '>>> ' : '    '}${lines[number - 1] ?? ''}`;
+    rows.push(isFailing ? paint.bold(row) : row);
+  }
+  rows.push('--------------------');
+  return rows.join('\n');
+}

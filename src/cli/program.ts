@@ -1,0 +1,268 @@
+import { Command, CommanderError, Option } from 'commander';
+import { BuildError, nearestName } from '../errors.js';
+import type { CommandContext, GlobalOptions } from './command-context.js';
+import { PROGRESS_MODES } from './progress/display.js';
+
+declare const TSBUILD_VERSION: string | undefined;
+
+/** The version of package.json, put in by the bundler. */
+export const version = typeof TSBUILD_VERSION === 'string' ? TSBUILD_VERSION : '0.0.0';
+
+const COMMANDS = [
+  'build',
+  'images',
+  'inspect',
+  'history',
+  'tag',
+  'rmi',
+  'save',
+  'load',
+  'import',
+  'pull',
+  'push',
+  'run',
+  'version',
+  'help',
+];
+
+/** buildx flags that mean nothing here and change nothing. */
+const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
+
+/** buildx flags that this version does not have. */
+const UNSUPPORTED: readonly string[] = [
+  '--cache-from',
+  '--cache-to',
+  '--secret',
+  '--ssh',
+  '--build-context',
+  '--allow',
+  '--ulimit',
+  '--shm-size',
+  '--resource',
+  '--cgroup-parent',
+  '--attest',
+  '--call',
+  '--check',
+  '--builder',
+  '--explain',
+  '--keep-going',
+  '--timeout',
+  '--step-timeout',
+  '--squash',
+  '--memory',
+  '--cpu-shares',
+  '--isolation',
+];
+
+const EXAMPLES = `
+Examples:
+  tsbuild . -t app                                  build ./Dockerfile into the local image store
+  tsbuild . -t app -o type=docker,dest=app.tar      the same as an archive for docker load
+  tsbuild . -f prod.Dockerfile --target web --build-arg VERSION=1.2 -t registry.example/web:1.2 --push
+`;
+
+/**
+ * Runs a command line (without node and script) and gives the exit status. `build` is the default command.
+ * @throws BuildError; USAGE for what cannot be understood
+ */
+export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<number> {
+  let status = 0;
+  const program = createProgram(context, (value) => (status = value));
+  try {
+    await program.parseAsync(withDefaultCommand(args), { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return usageStatus(error, program);
+    throw error;
+  }
+  return status;
+}
+
+/** A first word that is no command makes it a build; options may stand before it. */
+function withDefaultCommand(args: readonly string[]): string[] {
+  const first = args[0];
+  if (first === undefined) return ['help'];
+  if (['--help', '-h', '--version', '-V'].includes(first) || COMMANDS.includes(first)) return [...args];
+  return ['build', ...args];
+}
+
+function usageStatus(error: CommanderError, program: Command): number {
+  if (error.exitCode === 0) return 0;
+  const flag = /unknown option '([^']+)'/.exec(error.message)?.[1];
+  const message = error.message.replace(/^error: /, '').replace(/\n[\s\S]*/, '');
+  if (flag === undefined) throw new BuildError('USAGE', message, { hint: 'see tsbuild --help' });
+  const name = flag.split('=')[0]!;
+  if (UNSUPPORTED.includes(name)) {
+    throw new BuildError('UNSUPPORTED', `the flag "${name}" is not supported in this version`, {
+      hint: 'leave it out; README.md lists what works',
+    });
+  }
+  const known = program.commands
+    .flatMap((command) => command.options.flatMap((option) => [option.long, option.short]))
+    .filter((option) => option != null);
+  const nearest = nearestName(name, known);
+  throw new BuildError('USAGE', `unknown flag "${name}"`, {
+    hint: nearest ? `did you mean "${nearest}"?` : 'see tsbuild --help',
+  });
+}
+
+function createProgram(context: CommandContext, exit: (status: number) => void): Command {
+  const program = new Command('tsbuild')
+    .description('Builds container images from Dockerfiles, without a daemon.')
+    .version(version, '-V, --version', 'print the version')
+    .usage('[build] [OPTIONS] PATH | -\n       tsbuild COMMAND [OPTIONS]')
+    .addHelpText('after', EXAMPLES)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+  addBuild(program, context);
+  addImageCommands(program, context);
+  addTransferCommands(program, context);
+  addRun(program, context, exit);
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => void process.stdout.write(`tsbuild ${version}\n`));
+  for (const command of program.commands)
+    command.exitOverride().configureOutput({ outputError: () => undefined });
+  return program;
+}
+
+const list = (value: string, previous: readonly string[]) => [...previous, value];
+
+function addBuild(program: Command, context: CommandContext): void {
+  const command = withStoreOptions(program.command('build'))
+    .description('build an image from a Dockerfile (the default command)')
+    .argument('<path>', 'directory with the files for COPY and ADD, or - for a Dockerfile on standard input')
+    .optionsGroup('Input:')
+    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile), - for standard input')
+    .option('--build-arg <name=value>', 'set an ARG; without a value, take the environment’s', list, [])
+    .option('--target <stage>', 'build this stage, by name or number')
+    .option('--platform <list>', 'platforms of the result, such as linux/amd64,linux/arm64')
+    .option('--pull', 'ask the registry for FROM images, even for those of the local store')
+    .optionsGroup('Result:')
+    .option('-t, --tag <name>', 'name of the image; repeatable', list, [])
+    .option(
+      '-o, --output <spec>',
+      'type=image|docker|oci|local|tar|registry|cacheonly,dest=…; DIR; - (repeatable)',
+      list,
+      [],
+    )
+    .option('--push', 'push the image to the registries that its names say')
+    .option('--label <name=value>', 'add a label; repeatable', list, [])
+    .option('--annotation <name=value>', 'add an annotation to the manifest; repeatable', list, [])
+    .option('--iidfile <file>', 'write the image ID to a file')
+    .option('--metadata-file <file>', 'write digests and names as JSON to a file')
+    .optionsGroup('Steps and cache:')
+    .option('--no-cache', 'run every step again')
+    .option('--no-cache-filter <stages>', 'run the steps of these stages again', list, [])
+    .option('--jobs <number>', 'RUN steps at once (default: the number of CPUs)')
+    .option('--network <mode>', 'network of RUN: default, none or host')
+    .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list, [])
+    .optionsGroup('Display:')
+    .addOption(
+      new Option('--progress <mode>', 'how progress is shown on standard error').choices([...PROGRESS_MODES]),
+    )
+    .option('-q, --quiet', 'print the image ID only');
+  for (const flag of IGNORED) command.addOption(new Option(flag).hideHelp());
+  for (const flag of ['--provenance <value>', '--sbom <value>'])
+    command.addOption(new Option(flag).hideHelp());
+  command.action(async (path: string, options) => {
+    const { runBuild } = await import('./commands/build.js');
+    await runBuild(path, options, context);
+  });
+}
+
+function addImageCommands(program: Command, context: CommandContext): void {
+  const load = () => import('./commands/images.js');
+  withStoreOptions(program.command('images'))
+    .description('list the images of the local store')
+    .option('--format <format>', 'table or json', 'table')
+    .option('-q, --quiet', 'print image IDs only')
+    .action(async (options) => (await load()).printImages(options, context));
+  withStoreOptions(program.command('inspect'))
+    .description('print an image’s config as JSON')
+    .argument('<image...>')
+    .action(async (names: string[], options: GlobalOptions) =>
+      (await load()).printInspection(names, options, context),
+    );
+  withStoreOptions(program.command('history'))
+    .description('print the steps that made an image')
+    .argument('<image>')
+    .option('--no-trunc', 'print whole lines')
+    .option('--format <format>', 'table or json', 'table')
+    .action(async (name: string, options) => (await load()).printHistory(name, options, context));
+  withStoreOptions(program.command('tag'))
+    .description('give an image another name')
+    .argument('<source>')
+    .argument('<target>')
+    .action(async (source: string, target: string, options: GlobalOptions) =>
+      (await load()).tag(source, target, options, context),
+    );
+  withStoreOptions(program.command('rmi'))
+    .description('take names away from images')
+    .argument('<image...>')
+    .action(async (names: string[], options: GlobalOptions) =>
+      (await load()).remove(names, options, context),
+    );
+}
+
+function addTransferCommands(program: Command, context: CommandContext): void {
+  const load = () => import('./commands/transfer.js');
+  const progress = new Option('--progress <mode>', 'how progress is shown on standard error').choices([
+    ...PROGRESS_MODES,
+  ]);
+  withStoreOptions(program.command('save'))
+    .description('write images into an archive')
+    .argument('<image...>')
+    .requiredOption('-o, --output <file>', 'the archive, - for standard output')
+    .option('--format <format>', 'docker (for docker load) or oci', 'docker')
+    .action(async (names: string[], options) => (await load()).save(names, options, context));
+  withStoreOptions(program.command('load'))
+    .description('take images out of a docker or OCI archive')
+    .option('-i, --input <file>', 'the archive', '-')
+    .action(async (options) => (await load()).load(options, context));
+  withStoreOptions(program.command('import'))
+    .description('make an image of a root file system')
+    .argument('<tar>', 'the archive, - for standard input')
+    .argument('<name>')
+    .option('--platform <platform>', 'platform of the image')
+    .action(async (input: string, name: string, options) =>
+      (await load()).importTar(input, name, options, context),
+    );
+  withStoreOptions(program.command('pull'))
+    .description('download an image')
+    .argument('<image>')
+    .option('--platform <platform>', 'platform of an image that has several')
+    .addOption(progress)
+    .action(async (name: string, options) => (await load()).pull(name, options, context));
+  withStoreOptions(program.command('push'))
+    .description('upload an image')
+    .argument('<image>')
+    .addOption(progress)
+    .action(async (name: string, options) => (await load()).push(name, options, context));
+}
+
+function addRun(program: Command, context: CommandContext, exit: (status: number) => void): void {
+  withStoreOptions(program.command('run'))
+    .description('run an image; what it writes is thrown away')
+    .argument('<image>')
+    .argument('[command...]')
+    .option('-e, --env <name=value>', 'set a variable; repeatable', list, [])
+    .option('-u, --user <user>', 'user, as in USER')
+    .option('-w, --workdir <dir>', 'working directory')
+    .option('--entrypoint <program>', 'in place of the image’s entrypoint')
+    .option('--network <mode>', 'host or none')
+    .addOption(new Option('--rm').hideHelp())
+    .passThroughOptions()
+    .action(async (image: string, command: string[], options) => {
+      const { runRun } = await import('./commands/run.js');
+      exit(await runRun(image, command, options, context));
+    });
+}
+
+function withStoreOptions(command: Command): Command {
+  return command
+    .option('--root <dir>', 'state root (default: $TSBUILD_ROOT, /var/lib/tsbuild, ~/.local/share/tsbuild)')
+    .option('--config <file>', 'config file (default: $TSBUILD_CONFIG, ~/.config/tsbuild/config.yaml)')
+    .option('-D, --debug', 'print stack traces');
+}

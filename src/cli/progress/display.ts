@@ -1,0 +1,40 @@
+import type { ProgressEvent } from '../../progress.js';
+import { createPaint, hasColors } from '../paint.js';
+import { createPlainDisplay } from './plain.js';
+import { createRawJsonDisplay } from './rawjson.js';
+import { createTtyDisplay } from './tty.js';
+
+export const PROGRESS_MODES = ['auto', 'tty', 'plain', 'rawjson', 'quiet'] as const;
+export type ProgressMode = (typeof PROGRESS_MODES)[number];
+
+/** Shows a build's events. `close` prints what is still to be said and leaves the terminal as it was. */
+export interface Display {
+  show(event: ProgressEvent): void;
+  close(): void;
+}
+
+/** `auto` is tty on a terminal, else plain. */
+export function createDisplay(
+  mode: ProgressMode,
+  stream: NodeJS.WriteStream,
+  env: NodeJS.ProcessEnv = process.env,
+): Display {
+  const write = (text: string) => void stream.write(text);
+  const paint = createPaint(hasColors(stream, env));
+  const isTerminal = stream.isTTY && env['TERM'] !== 'dumb' && !env['CI'];
+  switch (mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode) {
+    case 'tty':
+      return createTtyDisplay({
+        write,
+        paint,
+        columns: () => stream.columns || 80,
+        rows: () => stream.rows || 24,
+      });
+    case 'rawjson':
+      return createRawJsonDisplay(write);
+    case 'quiet':
+      return { show: () => undefined, close: () => undefined };
+    default:
+      return createPlainDisplay(write, paint);
+  }
+}
