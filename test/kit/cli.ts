@@ -20,10 +20,18 @@ export interface CommandOptions {
 }
 
 /** Runs a program to its end and collects what it prints. */
-export function runCommand(program: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export function runCommand(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    const child = spawn(program, args, { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio: 'pipe' });
+    const child = spawn(program, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: 'pipe',
+    });
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
@@ -40,20 +48,30 @@ export function runCommand(program: string, args: readonly string[], options: Co
 }
 
 /** Runs a program that must succeed; gives its standard output. */
-export async function mustRun(program: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
+export async function mustRun(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<string> {
   const result = await runCommand(program, args, options);
   if (result.status === 0) return result.stdout;
-  throw new Error(`${program} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`);
+  throw new Error(
+    `${program} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`,
+  );
 }
 
 /** The installed command with a store of its own. */
 export function tsbuildIn(root: string, env: NodeJS.ProcessEnv = {}) {
-  const options = (more: CommandOptions): CommandOptions => ({ ...more, env: { TSBUILD_ROOT: root, NO_COLOR: '1', ...env, ...more.env } });
+  const options = (more: CommandOptions): CommandOptions => ({
+    ...more,
+    env: { TSBUILD_ROOT: root, NO_COLOR: '1', ...env, ...more.env },
+  });
   return {
     run: (args: readonly string[], more: CommandOptions = {}) => runCommand(TSBUILD, args, options(more)),
     must: async (args: readonly string[], more: CommandOptions = {}) => {
       const result = await runCommand(TSBUILD, args, options(more));
-      if (result.status !== 0) throw new Error(`tsbuild ${args.join(' ')} ended with ${result.status}\n${result.stderr}`);
+      if (result.status !== 0)
+        throw new Error(`tsbuild ${args.join(' ')} ended with ${result.status}\n${result.stderr}`);
       return result;
     },
   };

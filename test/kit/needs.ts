@@ -9,18 +9,18 @@ type Need = 'root' | { program: string };
  * a missing need fails instead.
  */
 export function needs(context: Context | Suite, ...list: Need[]): void {
-  const missing = list.filter((need) => !isMet(need)).map((need) => (need === 'root' ? 'root' : need.program));
+  const missing = list
+    .filter((need) => !isMet(need))
+    .map((need) => (need === 'root' ? 'root' : need.program));
   if (missing.length === 0) return;
   if (process.env['TSBUILD_CI']) throw new Error(`CI lacks: ${missing.join(', ')}`);
   (context as Context).skip();
 }
 
-export function findProgram(name: string): string | undefined {
+/** The program on PATH or in the usual places for root; `first` are asked before. */
+export function findProgram(name: string, first: readonly string[] = []): string | undefined {
   const path = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
-  return path
-    .split(delimiter)
-    .map((dir) => join(dir, name))
-    .find((file) => existsSync(file));
+  return [...first, ...path.split(delimiter)].map((dir) => join(dir, name)).find((file) => existsSync(file));
 }
 
 function isMet(need: Need): boolean {

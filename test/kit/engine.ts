@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CommandResult, mustRun, runCommand } from './cli.js';
+import { findProgram } from './needs.js';
+import { tmpDir } from './tmp-dir.js';
+
+/** A real dockerd with its own socket and data, without networks of its own. */
+export interface Engine {
+  docker(...args: string[]): Promise<CommandResult>;
+  /** The same for what must succeed; gives standard output. */
+  must(...args: string[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Starts the engine and waits until it answers. `stop` ends it and unmounts what it left. */
+export async function startEngine(): Promise<Engine> {
+  const home = tmpDir();
+  for (const name of ['data', 'exec']) mkdirSync(join(home, name));
+  const socket = `unix://${join(home, 'sock')}`;
+  const flags = [
+    '--data-root',
+    join(home, 'data'),
+    '--exec-root',
+    join(home, 'exec'),
+    '--pidfile',
+    join(home, 'pid'),
+    '-H',
+    socket,
+    '--iptables=false',
+    '--bridge=none',
+  ];
+  const engine = spawn(findProgram('dockerd')!, flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  engine.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
+  const client = findProgram('docker', ['/usr/bin'])!;
+  const env = { DOCKER_HOST: socket, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain', DOCKER_CONFIG: home };
+  const docker = (...args: string[]) => runCommand(client, args, { env });
+  for (let tries = 0; (await docker('version')).status !== 0; tries++) {
+    if (engine.exitCode !== null || tries > 150) throw new Error(`dockerd did not start:\n${log}`);
+    await sleep(200);
+  }
+  return {
+    docker,
+    must: (...args) => mustRun(client, args, { env }),
+    stop: async () => {
+      const ended = new Promise((resolve) => engine.once('exit', resolve));
+      engine.kill('SIGTERM');
+      await ended;
+      await unmountBelow(home);
+    },
+  };
+}
+
+async function unmountBelow(dir: string): Promise<void> {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .flatMap((line) => line.split(' ')[4] ?? [])
+    .filter((point) => point.startsWith(dir));
+  for (const point of points.reverse()) await runCommand('umount', ['-l', point]);
+}
