@@ -82,9 +82,7 @@ function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Tr
     zstd: (source) => zstdStream('decompress', source),
     bzip2: async (source) => {
       const { default: unbzip2 } = await import('unbzip2-stream');
-      return Readable.from(source, { objectMode: false }).pipe(
-        unbzip2() as NodeJS.ReadWriteStream,
-      ) as unknown as AsyncIterable<Uint8Array>;
+      return throughLegacyStream(source, unbzip2() as unknown as LegacyStream);
     },
     xz: async (source) => {
       const { XzReadableStream } = await import('xz-decompress');
@@ -93,6 +91,34 @@ function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Tr
     },
   };
   return decompressors[compression];
+}
+
+/** The streams of Node 0.8: synchronous, with events only. */
+interface LegacyStream {
+  on(event: 'data', listener: (chunk: Uint8Array) => void): void;
+  on(event: 'error', listener: (error: Error) => void): void;
+  write(chunk: Uint8Array): void;
+  end(): void;
+}
+
+async function* throughLegacyStream(
+  source: AsyncIterable<Uint8Array>,
+  stream: LegacyStream,
+): AsyncIterable<Uint8Array> {
+  const output: Uint8Array[] = [];
+  let failure: Error | undefined;
+  stream.on('data', (chunk) => output.push(chunk));
+  stream.on('error', (error) => (failure ??= error));
+  const taken = () => {
+    if (failure) throw failure;
+    return output.splice(0);
+  };
+  for await (const chunk of source) {
+    stream.write(chunk);
+    yield* taken();
+  }
+  stream.end();
+  yield* taken();
 }
 
 /** Deterministic: no name, no time, the same level everywhere. */

@@ -26,7 +26,7 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   {
     name: 'RUN that deletes, renames and links',
     dockerfile:
-      'FROM base\nRUN mkdir /d && echo a > /d/a && echo b > /d/b\nRUN rm /d/a && mv /d/b /d/c && ln /d/c /d/hard && ln -s c /d/soft && mkfifo /d/pipe\nRUN rm -rf /etc/group && mkdir /etc/group && echo x > /etc/group/x\n',
+      'FROM base\nRUN mkdir /d && echo a > /d/a && echo b > /d/b\nRUN rm /d/a && mv /d/b /d/c && ln /d/c /d/hard && ln -s c /d/soft && mkfifo /d/pipe\nRUN rm -rf /etc/profile && mkdir /etc/profile && echo x > /etc/profile/x\n',
   },
   {
     name: 'RUN with setuid, sticky and other owners',
@@ -221,7 +221,7 @@ export const ORACLE_CASES: readonly OracleCase[] = [
   {
     name: 'extended attributes and empty files',
     dockerfile:
-      'FROM base\nCOPY empty /e/empty\nRUN touch /e/new && dd if=/dev/zero of=/e/zeros bs=1k count=70 2>/dev/null && truncate -s 1m /e/sparse\nRUN touch /e/empty && chmod 644 /e/new\n',
+      'FROM base\nCOPY empty /e/empty\nRUN touch /e/new && dd if=/dev/zero of=/e/zeros bs=1k count=70 2>/dev/null && truncate -s 1048576 /e/sparse\nRUN touch /e/empty && chmod 644 /e/new\n',
     files: { empty: '' },
   },
   {
