@@ -145,9 +145,14 @@ export class RegistryClient {
       signal,
       headers,
     });
-    if (offset === 0 || response.status === 206) return response;
+    if (response.status === 206 || (offset === 0 && response.status === 200)) return response;
     await response.discard();
-    throw corrupt(descriptor, 'the connection broke and the registry does not resume');
+    throw corrupt(
+      descriptor,
+      response.status === 416
+        ? `the registry has only ${offset} of ${descriptor.size} bytes`
+        : 'the connection broke and the registry does not resume',
+    );
   }
 
   async hasBlob(reference: Reference, digest: Digest, signal: AbortSignal): Promise<boolean> {
@@ -245,7 +250,7 @@ export class RegistryClient {
     const endpoints = endpointsOf(call.domain, this.#options.registries[call.domain]);
     for (const endpoint of endpoints) {
       try {
-        return await this.#request({ ...call, action: 'pull' }, endpoint, [200, 206]);
+        return await this.#request({ ...call, action: 'pull' }, endpoint, [200, 206, 416]);
       } catch (error) {
         throwIfAborted(call.signal);
         if (!endpoint.isMirror) throw error;

@@ -74,6 +74,7 @@ export async function planCopy(
     if (match.entry.type === 'directory') {
       const directory = action.parents ? joinPath(target, baseName(match.path)) : target;
       work.makeDirectories(directory, attributes.newDirectory);
+      work.touchDirectory(directory, match.entry.mtimeSec);
       if (action.parents) await putEntry(work, tree, match.resolved, match.entry, directory, attributes);
       await planBelow(work, tree, match, directory, attributes, excludes);
       continue;

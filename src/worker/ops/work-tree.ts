@@ -93,6 +93,12 @@ export class WorkTree {
     this.put({ entry: { path, type: 'directory', mode, ...ids, size: 0, mtimeSec } });
   }
 
+  /** Gives a directory the time of the directory whose contents were copied into it. */
+  touchDirectory(path: string, mtimeSec: number): void {
+    const entry = this.lookup(path);
+    if (entry && path !== '') this.put({ entry: { ...withoutContent(entry), mtimeSec } });
+  }
+
   /** Plans an entry in place of what is there; its directory must exist. */
   put(planned: PlannedEntry): void {
     const { path, type } = planned.entry;

@@ -60,7 +60,9 @@ export class OverlayRoots {
     const lowers: string[] = [];
     for (let i = layers.length - 1; i >= 0; i--) {
       throwIfAborted(signal);
-      lowers.push(await this.#layers.directory(layers, i, signal, onProgress));
+      const lower = await this.#layers.directory(layers, i, signal, onProgress);
+      // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
+      if (!lowers.includes(lower)) lowers.push(lower);
     }
     enterMountNamespace();
     const directory = (await this.#workDirectory()).create();

@@ -7,12 +7,15 @@ import type { ImageSource } from './image-source.js';
 
 /** An image pinned by its digest. Its layers are listed, not downloaded: whoever needs their bytes fetches them. */
 export function createImageSourceOp(op: SourceOp, source: ImageSource): ResolvedOp {
-  const digest = op.identifier.slice(op.identifier.lastIndexOf('@') + 1);
+  const at = op.identifier.lastIndexOf('@');
+  const digest = op.identifier.slice(at + 1);
+  // The place is in the key because the result says where its layers can be fetched; steps above hit by content.
+  const place = op.identifier.slice(0, at);
   const platform = op.platform ? formatPlatform(op.platform) : '';
   return {
     lane: 'network',
     cacheMap: async () => ({
-      digest: digestOfJson(['image', digest, platform]),
+      digest: digestOfJson(['image', place, digest, platform]),
       deps: [],
       components: { image: digest, platform },
     }),
