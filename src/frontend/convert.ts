@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { BuildError, locateError, throwIfAborted } from '../errors.js';
 import type { Definition, Edge, Vertex, VertexOptions } from '../graph/definition.js';
 import type { Digest } from '../oci/digest.js';
@@ -143,7 +144,7 @@ class TargetConverter {
     this.#globals = this.#evaluateGlobals(staged);
     this.#extraHosts = options.extraHosts;
     this.#proxyEnv = Object.entries(options.buildArgs).flatMap(([name, value]) =>
-      isProxyArg(name) ? [`${name}=${value}`] : [],
+      isProxyArg(name) ? [`${name.toUpperCase()}=${value}`, `${name.toLowerCase()}=${value}`] : [],
     );
   }
 
@@ -178,9 +179,9 @@ class TargetConverter {
     }
     for (const command of staged.globalArgs) {
       for (const { name, value } of command.args) {
-        const expanded =
-          value === undefined ? undefined : this.#expandGlobal(value, values, command.location);
-        const chosen = this.#options.buildArgs[name] ?? expanded;
+        const given = this.#options.buildArgs[name];
+        const chosen =
+          given ?? (value === undefined ? undefined : this.#expandGlobal(value, values, command.location));
         if (chosen !== undefined) values.set(name, chosen);
       }
     }
@@ -485,9 +486,10 @@ class TargetConverter {
     command: Extract<Command, { kind: 'workdir' | 'user' | 'stopsignal' | 'maintainer' }>,
     total: number,
   ): void {
-    const path = workdirPath(this.#context, state, command);
+    const written = workdirPath(this.#context, state, command);
+    const path = posix.resolve('/', written);
     const options = this.#vertexOptions(stage, state, command, total);
-    state.config.WorkingDir = path;
+    state.config.WorkingDir = written;
     if (path !== '/') {
       const { sourceDateEpochSec } = this.#options;
       const user = state.config.User;
@@ -511,7 +513,7 @@ class TargetConverter {
         options,
       );
     }
-    state.addHistory(`WORKDIR ${path}`, path !== '/');
+    state.addHistory(`WORKDIR ${written}`, path !== '/');
   }
 
   #vertexOptions(

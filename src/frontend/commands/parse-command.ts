@@ -103,11 +103,11 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
       'RUN --security=insecure is not supported in this version',
       'leave the flag out',
     );
-  if (instruction.args.length === 0) throw syntax(instruction, 'RUN requires at least one argument');
   return {
     ...baseOf(instruction),
     kind: 'run',
-    args: instruction.args,
+    // An empty RUN runs the shell with nothing to do.
+    args: instruction.args.length === 0 ? [''] : instruction.args,
     shellForm: !instruction.json,
     heredocs: instruction.heredocs,
     ...(network === undefined ? {} : { network }),
@@ -150,7 +150,6 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
     );
   const sources =
     heredocs.length === 0 ? written : written.filter((word) => !isHeredoc(word) && !/^<<-?$/.test(word));
-  for (const source of isAdd ? sources : []) refuseRemote(instruction, source);
   if (flags.checksum !== undefined)
     throw unsupported(
       instruction,
@@ -158,6 +157,9 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
       'leave the flag out',
     );
   const destination = args.at(-1)!;
+  if (heredocs.length > 0 && isHeredoc(destination)) {
+    throw syntax(instruction, `${keyword} cannot accept a heredoc as a destination`);
+  }
   return {
     ...baseOf(instruction),
     kind: isAdd ? 'add' : 'copy',
@@ -171,15 +173,6 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
     ...(flags.chown === undefined ? {} : { chown: flags.chown }),
     ...(flags.chmod === undefined ? {} : { chmod: flags.chmod }),
   };
-}
-
-function refuseRemote(instruction: ParsedInstruction, source: string): void {
-  if (!/^(https?|git|ssh|ftp):\/\/|^git@/i.test(source)) return;
-  throw unsupported(
-    instruction,
-    `ADD of the URL "${source}" is not supported in this version`,
-    'fetch it before the build, or with RUN in a builder stage',
-  );
 }
 
 function escapeRegExp(text: string): string {

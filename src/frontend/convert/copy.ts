@@ -3,6 +3,7 @@ import { BuildError } from '../../errors.js';
 import type { Edge, VertexOptions } from '../../graph/definition.js';
 import type { FileAction, Owner } from '../../graph/op.js';
 import type { CopyCommand } from '../command.js';
+import { refuseRemote } from '../commands/remote-source.js';
 import { expandWord } from '../expansion.js';
 import { chompTabs } from '../heredoc.js';
 import { addVertex, type ConvertContext, expandIn, type StageState } from './stage-state.js';
@@ -18,6 +19,7 @@ export function convertCopy(
 ): void {
   const expand = (text: string) => expandIn(context, state, text, command.location);
   const sources = command.sources.map(expand);
+  for (const source of command.kind === 'add' ? sources : []) refuseRemote(source);
   const destination = expand(command.destination);
   const owner = command.chown === undefined ? undefined : parseOwner(expand(command.chown));
   const mode = command.chmod === undefined ? undefined : parseMode(expand(command.chmod), command);
@@ -50,7 +52,7 @@ export function convertCopy(
   const copies = sources.map((word): FileAction => ({
     kind: 'copy',
     input,
-    source: posix.resolve('/', word),
+    source: command.parents ? pivotPath(word) : posix.resolve('/', word),
     destination: target,
     destinationIsDirectory: isDirectoryWord(destination),
     allowWildcard: true,
@@ -76,6 +78,14 @@ export function convertCopy(
     destination,
   ];
   state.addHistory(`${words.join(' ')} # buildkit`, true);
+}
+
+/** `--parents` gives the first `/./` a meaning, so only what is around it is cleaned. */
+function pivotPath(word: string): string {
+  const path = `/${word.replace(/^(\.?\/+)+/, '')}`;
+  const pivot = path.indexOf('/./', 1);
+  if (pivot < 0) return posix.resolve('/', path);
+  return `${posix.resolve('/', path.slice(0, pivot))}/./${posix.resolve('/', path.slice(pivot + 3)).slice(1)}`;
 }
 
 function isDirectoryWord(word: string): boolean {

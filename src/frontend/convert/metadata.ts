@@ -56,10 +56,10 @@ export function convertArg(
   state.addHistory(`ARG ${texts.join(' ')}`, false);
 }
 
-/** The path of WORKDIR, absolute and clean. */
+/** The path of WORKDIR: an absolute one as written, a relative one joined to the directory so far. */
 export function workdirPath(context: ConvertContext, state: StageState, command: TextCommand): string {
   const path = expandIn(context, state, command.text, command.location);
-  return posix.resolve(state.workingDirectory, path);
+  return posix.isAbsolute(path) ? path : posix.resolve(state.workingDirectory, path);
 }
 
 export function convertUser(context: ConvertContext, state: StageState, command: TextCommand): void {
@@ -93,8 +93,8 @@ export function convertMaintainer(state: StageState, command: TextCommand): void
 }
 
 export function convertVolume(context: ConvertContext, state: StageState, command: ListCommand): void {
-  const volumes = command.items.map((item) => expandIn(context, state, item, command.location).trim());
-  if (volumes.includes(''))
+  const volumes = command.items.map((item) => expandIn(context, state, item, command.location));
+  if (volumes.some((volume) => volume.trim() === ''))
     throw new BuildError('INVALID_VALUE', 'VOLUME specified can not be an empty string', {
       location: command.location,
     });

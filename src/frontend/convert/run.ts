@@ -76,7 +76,10 @@ function runArguments(
       [],
       { name: `preparing inline document ${only!.name}`, location: command.location },
     );
-    return { args: [path], script: { name: only!.name, path, edge } };
+    return {
+      args: withShell(state, { args: [path], shellForm: true }),
+      script: { name: only!.name, path, edge },
+    };
   }
   const bodies = heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('');
   return { args: withShell(state, { args: [line + bodies], shellForm: true }) };

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { SourceLocation } from '../../errors.js';
 import { createVertex, type Edge, type Vertex } from '../../graph/definition.js';
 import type { Op } from '../../graph/op.js';
@@ -85,7 +86,7 @@ export class StageState {
   }
 
   get workingDirectory(): string {
-    return this.config.WorkingDir || '/';
+    return posix.resolve('/', this.config.WorkingDir ?? '');
   }
 
   /** Variables as RUN gets them. */

@@ -34,7 +34,7 @@ export async function isArchive(content: FileContent): Promise<boolean> {
   if (content.length === 0) return false;
   const source = openContent(content);
   try {
-    for await (const entry of readTar(source)) return entry.name !== '';
+    for await (const _entry of readTar(source)) return true;
     return false;
   } catch (error) {
     if (error instanceof BuildError && error.code !== 'UNSUPPORTED') return false;
@@ -81,7 +81,8 @@ function placeEntry(
 ): void {
   const name = cleanName(entry.name, entry.name);
   if (name === '') return;
-  const parent = work.resolve(joinPath(directory, parentPath(name)), true);
+  // Links lead at most to the destination's own root, as if the archive were unpacked in a chroot.
+  const parent = work.resolve(parentPath(name), true, directory);
   work.makeDirectories(parent, attributes.newDirectory);
   const path = joinPath(parent, name.slice(name.lastIndexOf('/') + 1));
   const ids = attributes.ids ?? { uid: entry.uid, gid: entry.gid };
@@ -122,7 +123,7 @@ function placeEntry(
 }
 
 function hardlinkTo(work: WorkTree, entry: ReadTarEntry, directory: string, path: string): PlannedEntry {
-  const target = work.resolve(joinPath(directory, cleanName(entry.linkName!, entry.name)), false);
+  const target = work.resolve(cleanName(entry.linkName!, entry.name), false, directory);
   work.markInode(target, `link ${target}`);
   const file = work.plannedFile(target);
   if (!file)

@@ -6,7 +6,7 @@ import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import type { SourceTree } from '../source/source-tree.js';
 import { applySymbolicMode } from './chmod.js';
 import { excludeMatcher, type Match, selectMatches, walkMatch } from './copy-select.js';
-import { type Ids, resolveOwner } from './owner.js';
+import { findOwner, type Ids, resolveOwner } from './owner.js';
 import { type DirectoryAttributes, notDirectory, type WorkTree } from './work-tree.js';
 
 /** What one action does to the entries that it makes. */
@@ -16,18 +16,21 @@ export interface CopyAttributes {
   readonly newDirectory: DirectoryAttributes;
 }
 
-export function attributesOf(
-  action: CopyAction | MakeDirectoryAction | MakeFileAction,
-  work: WorkTree,
-): CopyAttributes {
+export function attributesOf(action: CopyAction | MakeFileAction, work: WorkTree): CopyAttributes {
   const ids = action.owner && resolveOwner(action.owner, (path) => work.readText(path));
   const newDirectory = { mode: 0o755, ids: ids ?? { uid: 0, gid: 0 }, mtimeSec: action.timestampSec ?? 0 };
   return { ids, mode: action.mode, newDirectory };
 }
 
+/** WORKDIR: a USER that the image does not know makes directories of root, as with BuildKit. */
 export function planMakeDirectory(work: WorkTree, action: MakeDirectoryAction): void {
-  const { newDirectory } = attributesOf(action, work);
-  work.makeDirectories(work.resolve(action.path, true), { ...newDirectory, mode: action.mode });
+  const ids = action.owner && findOwner(action.owner, (path) => work.readText(path));
+  const attributes = {
+    mode: action.mode,
+    ids: ids ?? { uid: 0, gid: 0 },
+    mtimeSec: action.timestampSec ?? 0,
+  };
+  work.makeDirectories(work.resolve(action.path, true), attributes);
 }
 
 export function planMakeFile(work: WorkTree, action: MakeFileAction): void {
@@ -64,9 +67,12 @@ export async function planCopy(
 ): Promise<void> {
   const attributes = attributesOf(action, work);
   const excludes = excludeMatcher(action);
-  for (const match of selectMatches(tree, action)) {
+  const matches = selectMatches(tree, action);
+  if (action.parents && action.destinationIsDirectory)
+    work.makeDirectories(destinationOf(work, action.destination), attributes.newDirectory);
+  for (const match of matches) {
     const destination = action.parents
-      ? joinPath(action.destination, parentPath(match.path))
+      ? joinPath(action.destination, parentPath(match.kept))
       : action.destination;
     if (action.parents)
       await planParents(work, tree, match, destinationOf(work, action.destination), attributes);
@@ -103,11 +109,14 @@ async function planParents(
   attributes: CopyAttributes,
 ): Promise<void> {
   work.makeDirectories(target, attributes.newDirectory);
+  const base = match.path.slice(0, Math.max(0, match.path.length - match.kept.length - 1));
   let at = '';
-  for (const name of parentPath(match.path).split('/').filter(Boolean)) {
+  for (const name of parentPath(match.kept).split('/').filter(Boolean)) {
     at = joinPath(at, name);
-    const entry = tree.lookup(at);
-    if (entry?.type === 'directory') await putEntry(work, tree, at, entry, joinPath(target, at), attributes);
+    const source = tree.resolve(joinPath(base, at), true);
+    const entry = tree.lookup(source);
+    if (entry?.type === 'directory')
+      await putEntry(work, tree, source, entry, joinPath(target, at), attributes);
     else work.makeDirectories(joinPath(target, at), attributes.newDirectory);
   }
 }

@@ -14,6 +14,8 @@ export interface Match {
   /** The same with links followed. */
   readonly resolved: string;
   readonly entry: LayerEntry;
+  /** For `--parents`: the part of `path` that is kept below the destination. */
+  readonly kept: string;
 }
 
 /**
@@ -21,30 +23,60 @@ export interface Match {
  * @throws COPY_SOURCE_NOT_FOUND with where it looked, the ignore pattern that hides it, and the nearest name
  */
 export function selectMatches(tree: SourceTree, action: CopyAction): Match[] {
-  const pattern = action.source.slice(1);
-  if (!action.allowWildcard || !hasWildcard(pattern))
-    return [matchAt(tree, unescapePattern(pattern, action)) ?? notFound(tree, pattern)];
-  let found = [''];
-  for (const component of pattern.split('/')) {
+  const [before, after] = splitPivot(action);
+  const pattern = joinPath(before, after);
+  if (!action.allowWildcard || !hasWildcard(pattern)) {
+    const path = action.allowWildcard ? unescape(pattern) : pattern;
+    const kept = action.allowWildcard ? unescape(after) : after;
+    return [matchAt(tree, path, kept) ?? notFound(tree, path)];
+  }
+  return expandPattern(tree, '', before, action).flatMap((base) =>
+    expandPattern(tree, base, after, action).flatMap(
+      (path) => matchAt(tree, path, base === '' ? path : path.slice(base.length + 1)) ?? [],
+    ),
+  );
+}
+
+/** `--parents` keeps what follows the first `/./`; without one, the whole path. */
+function splitPivot(action: CopyAction): [before: string, after: string] {
+  const source = action.source.slice(1);
+  const pivot = action.parents ? source.indexOf('/./') : -1;
+  if (pivot < 0) return ['', source];
+  return [source.slice(0, pivot), source.slice(pivot + 3)];
+}
+
+/** Paths below `base` that match, component by component; with `--parents` a `**` is any number of directories. */
+function expandPattern(tree: SourceTree, base: string, pattern: string, action: CopyAction): string[] {
+  let found = [base];
+  for (const component of pattern.split('/').filter((part) => part !== '' && part !== '.')) {
     found = found.flatMap((dir) => {
       const at = tree.resolve(dir, true);
+      if (action.parents && component === '**') return [...directoriesBelow(tree, dir)];
       if (hasWildcard(component))
         return tree.list(at).flatMap((name) => (matchPath(component, name) ? [joinPath(dir, name)] : []));
-      const path = joinPath(dir, component.replace(/\\(.)/g, '$1'));
+      const path = joinPath(dir, unescape(component));
       return tree.lookup(tree.resolve(path, false)) ? [path] : [];
     });
   }
-  return found.flatMap((path) => matchAt(tree, path) ?? []);
+  return [...new Set(found)];
 }
 
-function unescapePattern(pattern: string, action: CopyAction): string {
-  return action.allowWildcard ? pattern.replace(/\\(.)/g, '$1') : pattern;
+function* directoriesBelow(tree: SourceTree, dir: string): Generator<string> {
+  yield dir;
+  for (const name of tree.list(dir)) {
+    const path = joinPath(dir, name);
+    if (tree.lookup(path)?.type === 'directory') yield* directoriesBelow(tree, path);
+  }
 }
 
-function matchAt(tree: SourceTree, path: string): Match | undefined {
+function unescape(pattern: string): string {
+  return pattern.replace(/\\(.)/g, '$1');
+}
+
+function matchAt(tree: SourceTree, path: string, kept: string): Match | undefined {
   const resolved = tree.resolve(path, true);
   const entry = tree.lookup(resolved);
-  return entry && { path, resolved, entry };
+  return entry && { path, resolved, entry, kept };
 }
 
 function notFound(tree: SourceTree, path: string): never {
@@ -107,7 +139,7 @@ export async function selectionDigest(
       const mode = typeof action.mode === 'number' || isOuterDirectory ? undefined : entry.mode;
       const digest = entry.type === 'file' ? await tree.digest(path, entry) : undefined;
       const row = [
-        action.parents ? match.path : baseName(match.path),
+        action.parents ? match.kept : baseName(match.path),
         relative,
         entry.type,
         mode,

@@ -19,6 +19,15 @@ export function resolveOwner(owner: Owner, read: FileReader): Ids {
   return { uid: ids.uid, gid: groupId(owner.group, read) };
 }
 
+/** The same, undefined for a name that the image does not know. */
+export function findOwner(owner: Owner, read: FileReader): Ids | undefined {
+  try {
+    return resolveOwner(owner, read);
+  } catch {
+    return undefined;
+  }
+}
+
 function userIds(user: string, read: FileReader): Ids {
   if (/^\d+$/.test(user)) return { uid: Number(user), gid: Number(user) };
   const fields = findLine(read('etc/passwd'), user);

@@ -59,14 +59,14 @@ export class WorkTree {
     return this.#base?.lookup(path);
   }
 
-  /** As LayeredTree's, with what is planned. @throws FILE_OPERATION_FAILED for a loop of links */
-  resolve(path: string, followLast: boolean): string {
+  /** As LayeredTree's, with what is planned; links stay below `root`. @throws FILE_OPERATION_FAILED for a loop of links */
+  resolve(path: string, followLast: boolean, root = ''): string {
     const rest = path.split('/').filter((part) => part !== '' && part !== '.');
-    let at = '';
+    let at = root;
     for (let links = 0; rest.length > 0;) {
       const name = rest.shift()!;
       if (name === '..') {
-        at = parentPath(at);
+        if (at !== root) at = parentPath(at);
         continue;
       }
       const next = joinPath(at, name);
@@ -77,7 +77,7 @@ export class WorkTree {
       }
       if (++links > MOST_LINKS)
         throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
-      if (found.linkName!.startsWith('/')) at = '';
+      if (found.linkName!.startsWith('/')) at = root;
       rest.unshift(...found.linkName!.split('/').filter((part) => part !== '' && part !== '.'));
     }
     return at;
