@@ -28,7 +28,11 @@ const median = (times: readonly number[]) => [...times].sort((a, b) => a - b)[Ma
 /** Milliseconds of one whole process. */
 function time(args: readonly string[], env: NodeJS.ProcessEnv = {}): number {
   const started = performance.now();
-  const result = spawnSync(args[0]!, args.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+  const result = spawnSync(args[0]!, args.slice(1), {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+  });
   const elapsed = performance.now() - started;
   if (result.status !== 0) throw new Error(`${args.join(' ')} ended with ${result.status}: ${result.stderr}`);
   return elapsed;
@@ -39,7 +43,8 @@ function measure(load: WorkLoad, builders: readonly Builder[], dir: string): Row
   mkdirSync(context);
   load.makeContext(context);
   const times = new Map<string, number[]>();
-  const record = (name: string, elapsedMs: number) => times.set(name, [...(times.get(name) ?? []), elapsedMs]);
+  const record = (name: string, elapsedMs: number) =>
+    times.set(name, [...(times.get(name) ?? []), elapsedMs]);
   const build = (builder: Builder) => {
     const dest = join(dir, 'out.tar');
     rmSync(dest, { force: true });
@@ -61,7 +66,9 @@ function measure(load: WorkLoad, builders: readonly Builder[], dir: string): Row
     letter: load.letter,
     what: load.what,
     medians: Object.fromEntries(entries.map(([name, list]) => [name, Math.round(median(list))])),
-    spreads: Object.fromEntries(entries.map(([name, list]) => [name, Math.round(Math.max(...list) - Math.min(...list))])),
+    spreads: Object.fromEntries(
+      entries.map(([name, list]) => [name, Math.round(Math.max(...list) - Math.min(...list))]),
+    ),
   };
 }
 
@@ -83,8 +90,12 @@ async function main(): Promise<void> {
     const buildah = wanted('buildah') ? createBuildah(dir) : undefined;
     if (docker) builders.push(docker);
     if (buildah) builders.push(buildah);
-    for (const [name, peer] of [['docker build', docker], ['buildah', buildah]] as const) {
-      if (!peer && wanted(name)) console.log(`${name} is not installed here (apt-get install docker.io buildah)`);
+    for (const [name, peer] of [
+      ['docker build', docker],
+      ['buildah', buildah],
+    ] as const) {
+      if (!peer && wanted(name))
+        console.log(`${name} is not installed here (apt-get install docker.io buildah)`);
     }
     const rootfs = makeBaseRootfs(join(dir, 'rootfs'));
     const rootfsTar = join(dir, 'rootfs.tar');

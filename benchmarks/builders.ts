@@ -11,7 +11,11 @@ export interface Builder {
   /** Gives the builder the base image `bench-base` from a root file system. */
   prepare(rootfsTar: string): Promise<void>;
   dropCache(): void;
-  command(context: string, output: 'store' | 'archive', dest: string): { args: readonly string[]; env?: NodeJS.ProcessEnv };
+  command(
+    context: string,
+    output: 'store' | 'archive',
+    dest: string,
+  ): { args: readonly string[]; env?: NodeJS.ProcessEnv };
   stop(): Promise<void>;
 }
 
@@ -28,7 +32,14 @@ export function createTsbuild(dir: string): Builder {
     prepare: async (rootfsTar) => run([TSBUILD, 'import', rootfsTar, 'bench-base'], env),
     dropCache: () => rmSync(join(root, 'records'), { recursive: true, force: true }),
     command: (context, output, dest) => ({
-      args: [TSBUILD, context, ...(output === 'archive' ? ['-o', `type=docker,dest=${dest}`] : []), '-t', 'bench', '-q'],
+      args: [
+        TSBUILD,
+        context,
+        ...(output === 'archive' ? ['-o', `type=docker,dest=${dest}`] : []),
+        '-t',
+        'bench',
+        '-q',
+      ],
       env,
     }),
     stop: async () => undefined,
@@ -43,7 +54,11 @@ export async function startDocker(dir: string): Promise<Builder | undefined> {
   const home = join(dir, 'docker');
   mkdirSync(home, { recursive: true });
   const socket = `unix://${home}/sock`;
-  const engine = spawn(dockerd, ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`, '-H', socket], { stdio: 'ignore' });
+  const engine = spawn(
+    dockerd,
+    ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`, '-H', socket],
+    { stdio: 'ignore' },
+  );
   const env = { DOCKER_HOST: socket, DOCKER_BUILDKIT: '1' };
   for (let i = 0; spawnSync(docker, ['version'], { env: { ...process.env, ...env } }).status !== 0; i++) {
     if (i > 100) throw new Error('dockerd did not start');
@@ -56,7 +71,11 @@ export async function startDocker(dir: string): Promise<Builder | undefined> {
     command: (context, output, dest) => ({
       args:
         output === 'archive'
-          ? ['sh', '-c', `${docker} build -q -t bench ${context} > /dev/null && ${docker} save bench -o ${dest}`]
+          ? [
+              'sh',
+              '-c',
+              `${docker} build -q -t bench ${context} > /dev/null && ${docker} save bench -o ${dest}`,
+            ]
           : [docker, 'build', '-q', '-t', 'bench', context],
       env,
     }),
@@ -82,7 +101,11 @@ export function createBuildah(dir: string): Builder | undefined {
     },
     dropCache: () => spawnSync(buildah, [...storage, 'rmi', '-f', 'bench'], { stdio: 'ignore' }),
     command: (context, output, dest) => ({
-      args: ['sh', '-c', `${[buildah, ...storage].join(' ')} build -q --layers --isolation chroot -t bench ${context} > /dev/null${output === 'archive' ? ` && ${[buildah, ...storage].join(' ')} push -q bench docker-archive:${dest}` : ''}`],
+      args: [
+        'sh',
+        '-c',
+        `${[buildah, ...storage].join(' ')} build -q --layers --isolation chroot -t bench ${context} > /dev/null${output === 'archive' ? ` && ${[buildah, ...storage].join(' ')} push -q bench docker-archive:${dest}` : ''}`,
+      ],
     }),
     stop: async () => undefined,
   };

@@ -20,7 +20,8 @@ export interface WorkLoad {
   readonly long?: boolean;
 }
 
-const steps = (count: number, line: (i: number) => string) => Array.from({ length: count }, (_, i) => line(i)).join('\n');
+const steps = (count: number, line: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => line(i)).join('\n');
 
 function makeTree(dir: string, count: number, sizeBytes: number): void {
   const data = Buffer.alloc(sizeBytes);
@@ -36,7 +37,18 @@ function makeTree(dir: string, count: number, sizeBytes: number): void {
 function tenSteps(dir: string): void {
   makeTree(join(dir, 'rest'), 10_000, 200);
   for (const name of ['a', 'b', 'c', 'd']) writeFileSync(join(dir, name), `${name}\n`);
-  const lines = ['FROM bench-base', 'RUN echo 1', 'COPY a /a', 'RUN echo 2', 'COPY b /b', 'RUN echo 3', 'COPY c /c', 'RUN echo 4', 'COPY d /d', 'RUN echo 5'];
+  const lines = [
+    'FROM bench-base',
+    'RUN echo 1',
+    'COPY a /a',
+    'RUN echo 2',
+    'COPY b /b',
+    'RUN echo 3',
+    'COPY c /c',
+    'RUN echo 4',
+    'COPY d /d',
+    'RUN echo 5',
+  ];
   writeFileSync(join(dir, 'Dockerfile'), `${lines.join('\n')}\n`);
 }
 
@@ -59,7 +71,10 @@ export const WORK_LOADS: readonly WorkLoad[] = [
     },
     state: 'cached',
     output: 'store',
-    limit: { name: 'find -printf', command: (dir) => ['sh', '-c', `find ${dir} -printf '%p %s %m %T@\n' > /dev/null`] },
+    limit: {
+      name: 'find -printf',
+      command: (dir) => ['sh', '-c', `find ${dir} -printf '%p %s %m %T@\n' > /dev/null`],
+    },
     rounds: 9,
   },
   {
@@ -76,7 +91,8 @@ export const WORK_LOADS: readonly WorkLoad[] = [
   {
     letter: 'C',
     what: 'ten RUN true, cold',
-    makeContext: (dir) => writeFileSync(join(dir, 'Dockerfile'), `FROM bench-base\n${steps(10, (i) => `RUN true ${i}`)}\n`),
+    makeContext: (dir) =>
+      writeFileSync(join(dir, 'Dockerfile'), `FROM bench-base\n${steps(10, (i) => `RUN true ${i}`)}\n`),
     state: 'cold',
     output: 'store',
     rounds: 7,
@@ -90,7 +106,14 @@ export const WORK_LOADS: readonly WorkLoad[] = [
     },
     state: 'cold',
     output: 'archive',
-    limit: { name: 'tar | openssl dgst', command: (dir) => ['sh', '-c', `tar c -C ${dir} tree | tee ${dir}.tar | openssl dgst -sha256 > /dev/null; rm ${dir}.tar`] },
+    limit: {
+      name: 'tar | openssl dgst',
+      command: (dir) => [
+        'sh',
+        '-c',
+        `tar c -C ${dir} tree | tee ${dir}.tar | openssl dgst -sha256 > /dev/null; rm ${dir}.tar`,
+      ],
+    },
     rounds: 3,
     long: true,
   },
@@ -103,7 +126,10 @@ export const WORK_LOADS: readonly WorkLoad[] = [
     },
     state: 'cold',
     output: 'archive',
-    limit: { name: 'tar | openssl dgst', command: (dir) => ['sh', '-c', `tar c -C ${dir} tree | openssl dgst -sha256 > /dev/null`] },
+    limit: {
+      name: 'tar | openssl dgst',
+      command: (dir) => ['sh', '-c', `tar c -C ${dir} tree | openssl dgst -sha256 > /dev/null`],
+    },
     rounds: 3,
     long: true,
   },

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { BuildError, locateError } from './errors.js';
 import { type BuildInput, readBuildInput } from './build-input.js';
 import { exportImages } from './exporter/export.js';
+import { locateWord } from './frontend/ast.js';
 import { convertDockerfile, type FrontendResult } from './frontend/convert.js';
 import type { BuiltImage, Result } from './graph/contract.js';
 import { hostPlatform, parsePlatform } from './oci/platform.js';
@@ -29,7 +30,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   try {
     return await buildInput(options, { store, input, names, signal });
   } catch (error) {
-    throw withSource(error, input);
+    throw await withSource(error, input);
   }
 }
 
@@ -153,9 +154,12 @@ async function exportAll(
   }
 }
 
-/** Gives an error with a place in the Dockerfile the Dockerfile's text, for the excerpt. */
-function withSource(error: unknown, input: BuildInput): unknown {
-  if (error instanceof BuildError && error.location?.file === input.dockerfile.name)
-    return error.withSource(input.dockerfile);
-  return error;
+/** Gives an error with a place in the Dockerfile the Dockerfile's text for the excerpt, and the word that its message quotes. */
+async function withSource(error: unknown, input: BuildInput): Promise<unknown> {
+  if (!(error instanceof BuildError) || error.location?.file !== input.dockerfile.name) return error;
+  const quoted = [...error.message.matchAll(/"([^"]+)"/g)].flatMap((match) => [
+    match[1]!,
+    match[1]!.replace(/^\//, ''),
+  ]);
+  return error.withSource(input.dockerfile, await locateWord(input.dockerfile.text, error.location, quoted));
 }

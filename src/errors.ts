@@ -19,7 +19,6 @@ export const ERROR_EXIT_STATUS = {
   DOCKERIGNORE_INVALID: 2,
   REFERENCE_INVALID: 2,
   PLATFORM_INVALID: 2,
-  DIGEST_INVALID: 2,
   // The build
   RUN_FAILED: 1,
   COPY_SOURCE_NOT_FOUND: 1,
@@ -58,6 +57,8 @@ export interface SourceLocation {
   readonly file: string;
   readonly startLine: number;
   readonly endLine: number;
+  /** The word that is meant, where it is known: its line, and columns from 1, the end not included. */
+  readonly word?: { readonly line: number; readonly startColumn: number; readonly endColumn: number };
 }
 
 export interface BuildErrorOptions {
@@ -94,10 +95,17 @@ export class BuildError extends Error {
     this.temporary = options.temporary ?? false;
   }
 
-  /** Adds the text that an excerpt of the failing lines is cut from. */
-  withSource(source: { readonly name: string; readonly text: string }): this {
-    this.source = source;
-    return this;
+  /** Adds the text that an excerpt of the failing lines is cut from, and the word in it that is meant. */
+  withSource(
+    source: { readonly name: string; readonly text: string },
+    word?: SourceLocation['word'],
+  ): BuildError {
+    const location = this.location && word ? { ...this.location, word } : this.location;
+    const { code, message, cause, hint, vertex, temporary } = this;
+    const error = new BuildError(code, message, { cause, hint, vertex, temporary, location });
+    error.source = source;
+    if (this.stack) error.stack = this.stack;
+    return error;
   }
 }
 

@@ -53,6 +53,10 @@ function excerptOf({ location, source }: BuildError, paint: Paint): string | und
     const isFailing = number >= location.startLine && number <= location.endLine;
     const row = `${String(number).padStart(width + 1)} | ${isFailing ? '>>> ' : '    '}${lines[number - 1] ?? ''}`;
     rows.push(isFailing ? paint.bold(row) : row);
+    const { word } = location;
+    if (word?.line !== number) continue;
+    const blanks = ' '.repeat(width + 8 + word.startColumn - 1);
+    rows.push(paint.red(`${blanks}${'^'.repeat(Math.max(1, word.endColumn - word.startColumn))}`));
   }
   rows.push('--------------------');
   return rows.join('\n');

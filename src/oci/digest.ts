@@ -1,5 +1,4 @@
 import { createHash, type Hash } from 'node:crypto';
-import { BuildError } from '../errors.js';
 
 /** `sha256:` and 64 lower-case hex digits (image-spec descriptor.md, "Digests"); sha512 is read, never written. */
 export type Digest = `${'sha256' | 'sha512'}:${string}`;
@@ -10,11 +9,11 @@ export function isDigest(text: string): text is Digest {
   return DIGEST_PATTERN.test(text);
 }
 
-/** @throws DIGEST_INVALID */
-export function parseDigest(text: string): Digest {
-  if (!isDigest(text))
-    throw new BuildError('DIGEST_INVALID', `"${text}" is not a digest: expected "sha256:" and 64 hex digits`);
-  return text;
+/** Whether `data` has the digest. */
+export async function matchesDigest(data: Uint8Array, digest: Digest): Promise<boolean> {
+  const { default: ssri } = await import('ssri');
+  const expected = ssri.fromHex(digestHex(digest), digestAlgorithm(digest));
+  return ssri.checkData(Buffer.from(data.buffer, data.byteOffset, data.byteLength), expected) !== false;
 }
 
 export function digestHex(digest: Digest): string {

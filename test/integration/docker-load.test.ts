@@ -57,7 +57,7 @@ describe('images in other tools', function () {
         string,
         never
       >[];
-      const config = inspected!['Config'] as Record<string, unknown>;
+      const config = inspected.Config;
       expect(config['Env']).to.include.members(['A=1', 'B=two words']);
       expect(config).to.deep.include({
         Labels: { l: 'v' },

@@ -15,7 +15,7 @@ export function parseCommand(instruction: ParsedInstruction): Command {
   const parser = PARSERS[instruction.keyword];
   if (parser) return parser(instruction);
   const nearest = nearestName(instruction.keyword, KEYWORDS);
-  throw new BuildError('UNKNOWN_INSTRUCTION', `unknown instruction: ${instruction.keyword}`, {
+  throw new BuildError('UNKNOWN_INSTRUCTION', `unknown instruction "${instruction.keyword}"`, {
     hint: nearest ? `did you mean "${nearest}"?` : `a Dockerfile has ${KEYWORDS.join(', ')}`,
     location: instruction.location,
   });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, MEDIA_TYPES } from '../descriptor.js';
-import { type Digest, digestAlgorithm, digestHex, digestOf, isDigest } from '../digest.js';
+import { type Digest, digestAlgorithm, digestHex, digestOf, matchesDigest } from '../digest.js';
 import { familiarReference, type Reference } from '../reference.js';
 import { basicAuthorization, fetchToken, parseChallenge } from './auth.js';
 import { type Credentials, findCredentials } from './credentials.js';
@@ -77,7 +77,7 @@ export class RegistryClient {
       });
       const bytes = await response.bytes(MANIFEST_BYTES);
       const digest = digestOf(bytes);
-      if (reference.digest !== undefined && reference.digest !== digest) {
+      if (reference.digest !== undefined && !(await matchesDigest(bytes, reference.digest))) {
         throw new BuildError(
           'MANIFEST_INVALID',
           `${what}: the registry's manifest has the digest ${digest}`,
@@ -383,11 +383,4 @@ function corrupt(descriptor: Descriptor, why: string, cause?: unknown): BuildErr
     cause,
     hint: 'push the image again, or use another mirror or tag; nothing of it was kept',
   });
-}
-
-/** For readers of manifests: a digest in a field that must have one. */
-export function hasDigest(descriptor: Descriptor | undefined): descriptor is Descriptor {
-  return (
-    descriptor !== undefined && typeof descriptor.size === 'number' && isDigest(String(descriptor.digest))
-  );
 }

@@ -2,8 +2,6 @@
  * PAX extended headers (POSIX pax, "pax Extended Header"): records `length key=value\n`, where the length counts the whole
  * record with itself. Values are bytes: xattrs are binary, and going through strings would corrupt them.
  */
-export type PaxRecords = ReadonlyMap<string, Buffer>;
-
 export function encodePax(records: ReadonlyMap<string, string | Buffer>): Buffer {
   const keys = [...records.keys()].sort();
   return Buffer.concat(

@@ -5,7 +5,7 @@ import { BuildError } from '../../errors.js';
 import type { ImageResolver, ResolvedImage } from '../../frontend/image-resolver.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { type Descriptor, isIndexType, isManifestType, MEDIA_TYPES } from '../../oci/descriptor.js';
-import { type Digest, isDigest } from '../../oci/digest.js';
+import { type Digest, isDigest, matchesDigest } from '../../oci/digest.js';
 import type { ImageConfig } from '../../oci/image-config.js';
 import type { ImageIndex, Manifest } from '../../oci/manifest.js';
 import { formatPlatform, normalizePlatform, type Platform, selectPlatform } from '../../oci/platform.js';
@@ -257,9 +257,13 @@ export class ImageSource implements ImageResolver {
     const { content } = this.#options;
     if (content.has(descriptor.digest)) return content.readBytes(descriptor.digest);
     const bytes = await origin.readBytes(descriptor, signal);
-    const written = await content.writeBytes(bytes);
-    if (written.digest !== descriptor.digest)
-      throw new BuildError('BLOB_CORRUPT', `blob ${descriptor.digest} has the digest ${written.digest}`);
+    if (!(await matchesDigest(bytes, descriptor.digest))) {
+      throw new BuildError(
+        'BLOB_CORRUPT',
+        `blob ${descriptor.digest} of "${origin.text}" has another digest`,
+      );
+    }
+    await content.writeBytes(bytes);
     return bytes;
   }
 

@@ -13,7 +13,9 @@ interface Case {
   readonly instructions?: readonly Record<string, unknown>[];
 }
 
-const cases = JSON.parse(readFileSync(join(import.meta.dirname, '../../fixtures/parser/cases.json'), 'utf8')) as Case[];
+const cases = JSON.parse(
+  readFileSync(join(import.meta.dirname, '../../fixtures/parser/cases.json'), 'utf8'),
+) as Case[];
 
 /** In the shape of the recorded results. */
 function parsed(dockerfile: string): { escape: string; instructions: Record<string, unknown>[] } {
@@ -45,9 +47,18 @@ function expectedOf(instruction: Record<string, unknown>): Record<string, unknow
   const keyword = (instruction['keyword'] as string).toUpperCase();
   if (keyword !== 'ONBUILD') return { ...instruction, keyword };
   const [trigger = '', ...rest] = instruction['args'] as string[];
-  const args = rest.flatMap((word) => (word.startsWith('FLAGS[') ? (JSON.parse(word.slice(5).replaceAll('" "', '","')) as string[]) : [word]));
+  const args = rest.flatMap((word) =>
+    word.startsWith('FLAGS[') ? (JSON.parse(word.slice(5).replaceAll('" "', '","')) as string[]) : [word],
+  );
   const json = args.includes('JSON');
-  return { ...instruction, keyword, json, args: [trigger.toUpperCase(), ...args.filter((word) => word !== 'JSON')].filter((word, i) => i > 0 || word !== '') };
+  return {
+    ...instruction,
+    keyword,
+    json,
+    args: [trigger.toUpperCase(), ...args.filter((word) => word !== 'JSON')].filter(
+      (word, i) => i > 0 || word !== '',
+    ),
+  };
 }
 
 describe('Dockerfile syntax, as BuildKit parses it', () => {
