@@ -53,11 +53,10 @@ describe('images in other tools', function () {
       });
       await tsbuild.must([context, '-t', 'configured:1', '-o', `type=docker,dest=${archive}`]);
       await engine!.must('load', '-i', archive);
-      const [inspected] = JSON.parse(await engine!.must('inspect', 'configured:1')) as Record<
-        string,
-        never
-      >[];
-      const config = inspected.Config;
+      const inspected = JSON.parse(await engine!.must('inspect', 'configured:1')) as {
+        Config: Record<string, unknown>;
+      }[];
+      const config = inspected[0]!.Config;
       expect(config['Env']).to.include.members(['A=1', 'B=two words']);
       expect(config).to.deep.include({
         Labels: { l: 'v' },

@@ -44,6 +44,16 @@ describe('a root file system of layers', () => {
     await roots.close();
   });
 
+  it('takes a layer that comes twice', async () => {
+    const [a, b] = [makeContext({ f: 'a' }), makeContext({ f: 'b' })];
+    const { roots, layers } = openRoots([a, b, a]);
+    {
+      await using root = await roots.mount(layers, never);
+      expect(readFileSync(join(root.path, 'f'), 'utf8')).to.equal('a');
+    }
+    await roots.close();
+  });
+
   it('keeps writes apart, as an overlay change set', async () => {
     const base = makeContext({ 'gone/file': 'x', 'kept/file': 'x' });
     const { roots, layers, work } = openRoots([base]);
@@ -97,7 +107,8 @@ describe('a root file system of layers', () => {
   });
 
   it('is refused with more layers than the kernel takes', async () => {
-    const { roots, layers, work } = openRoots(Array.from({ length: 501 }, () => '/'));
+    const context = makeContext(Object.fromEntries(Array.from({ length: 501 }, (_, i) => [`l${i}/f`, ''])));
+    const { roots, layers, work } = openRoots(Array.from({ length: 501 }, (_, i) => join(context, `l${i}`)));
     expect(await codeOf(roots.mount(layers, never))).to.equal('MOUNT_FAILED');
     await roots.close();
     expect(readdirSync(work)).to.deep.equal([]);

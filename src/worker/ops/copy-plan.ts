@@ -6,7 +6,7 @@ import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import type { SourceTree } from '../source/source-tree.js';
 import { applySymbolicMode } from './chmod.js';
 import { excludeMatcher, type Match, selectMatches, walkMatch } from './copy-select.js';
-import { findOwner, type Ids, resolveOwner } from './owner.js';
+import { type Ids, resolveOwner } from './owner.js';
 import { type DirectoryAttributes, notDirectory, type WorkTree } from './work-tree.js';
 
 /** What one action does to the entries that it makes. */
@@ -16,25 +16,25 @@ export interface CopyAttributes {
   readonly newDirectory: DirectoryAttributes;
 }
 
-export function attributesOf(action: CopyAction | MakeFileAction, work: WorkTree): CopyAttributes {
-  const ids = action.owner && resolveOwner(action.owner, (path) => work.readText(path));
+export type NoteListener = (message: string) => void;
+
+export function attributesOf(
+  action: CopyAction | MakeDirectoryAction | MakeFileAction,
+  work: WorkTree,
+  note: NoteListener,
+): CopyAttributes {
+  const ids = action.owner && resolveOwner(action.owner, (path) => work.readText(path), note);
   const newDirectory = { mode: 0o755, ids: ids ?? { uid: 0, gid: 0 }, mtimeSec: action.timestampSec ?? 0 };
   return { ids, mode: action.mode, newDirectory };
 }
 
-/** WORKDIR: a USER that the image does not know makes directories of root, as with BuildKit. */
-export function planMakeDirectory(work: WorkTree, action: MakeDirectoryAction): void {
-  const ids = action.owner && findOwner(action.owner, (path) => work.readText(path));
-  const attributes = {
-    mode: action.mode,
-    ids: ids ?? { uid: 0, gid: 0 },
-    mtimeSec: action.timestampSec ?? 0,
-  };
-  work.makeDirectories(work.resolve(action.path, true), attributes);
+export function planMakeDirectory(work: WorkTree, action: MakeDirectoryAction, note: NoteListener): void {
+  const { newDirectory } = attributesOf(action, work, note);
+  work.makeDirectories(work.resolve(action.path, true), { ...newDirectory, mode: action.mode });
 }
 
-export function planMakeFile(work: WorkTree, action: MakeFileAction): void {
-  const { ids, newDirectory } = attributesOf(action, work);
+export function planMakeFile(work: WorkTree, action: MakeFileAction, note: NoteListener): void {
+  const { ids, newDirectory } = attributesOf(action, work, note);
   const resolved = work.resolve(action.path, true);
   const path =
     work.lookup(resolved)?.type === 'directory' ? joinPath(resolved, baseName(action.path)) : resolved;
@@ -53,19 +53,24 @@ export function planMakeFile(work: WorkTree, action: MakeFileAction): void {
   });
 }
 
+export interface CopyListeners {
+  /** Plans an archive in place of a file and says so; asked for files of ADD only. */
+  readonly unpack: (match: Match, directory: string, attributes: CopyAttributes) => Promise<boolean>;
+  readonly note: NoteListener;
+}
+
 /**
  * Plans COPY, as BuildKit does it: a directory's contents are merged into the destination, whose own attributes do not come
  * from the source; directories further down take the source's attributes even where they exist; a file goes into a
  * destination that is a directory, and takes the place of anything but a directory.
- * @param unpack plans an archive instead and says so; asked for files only
  */
 export async function planCopy(
   work: WorkTree,
   tree: SourceTree,
   action: CopyAction,
-  unpack: (match: Match, directory: string, attributes: CopyAttributes) => Promise<boolean>,
+  { unpack, note }: CopyListeners,
 ): Promise<void> {
-  const attributes = attributesOf(action, work);
+  const attributes = attributesOf(action, work, note);
   const excludes = excludeMatcher(action);
   const matches = selectMatches(tree, action);
   if (action.parents && action.destinationIsDirectory)

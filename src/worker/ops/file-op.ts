@@ -11,7 +11,7 @@ import { LayeredTree } from '../source/layered-tree.js';
 import type { LocalContext } from '../source/local-context.js';
 import type { SourceTree } from '../source/source-tree.js';
 import { ArchiveSpool, isArchive, planArchive } from './archive-plan.js';
-import { planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
+import { type CopyListeners, planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
 import { selectionDigest } from './copy-select.js';
 import { WorkTree } from './work-tree.js';
 
@@ -118,19 +118,21 @@ async function makeLayer(
 ): Promise<Layer> {
   const work = new WorkTree(base.length === 0 ? undefined : await treeOf(base, deps, job));
   using spool = new ArchiveSpool(deps.workDirectory);
+  const note = (message: string) => job.note(`warning: ${message}`);
   for (const action of op.actions) {
     throwIfAborted(job.signal);
-    if (action.kind === 'mkdir') planMakeDirectory(work, action);
-    else if (action.kind === 'mkfile') planMakeFile(work, action);
+    if (action.kind === 'mkdir') planMakeDirectory(work, action, note);
+    else if (action.kind === 'mkfile') planMakeFile(work, action, note);
     else {
       const tree = contextOf(action.input) ?? (await treeOf(layersOf(inputs[action.input]), deps, job));
-      await planCopy(work, tree, action, async (match, directory, attributes) => {
+      const unpack: CopyListeners['unpack'] = async (match, directory, attributes) => {
         if (match.entry.type !== 'file') return false;
         const content = tree.content(match.resolved, match.entry);
         if (!(await isArchive(content))) return false;
         await planArchive(work, content, directory, attributes, spool);
         return true;
-      });
+      };
+      await planCopy(work, tree, action, { unpack, note });
     }
   }
   return writeLayer(work, job, deps);

@@ -1,4 +1,3 @@
-import { BuildError } from '../../errors.js';
 import type { Owner } from '../../graph/op.js';
 
 export interface Ids {
@@ -10,36 +9,29 @@ export interface Ids {
 export type FileReader = (path: string) => string;
 
 /**
- * `--chown` and the owner of WORKDIR: numbers as they are, a user's number is its group too; names from passwd and group.
- * @throws USER_NOT_FOUND for a name that the image does not know
+ * `--chown` and the owner of WORKDIR: numbers as they are, a user's number is its group too; names from passwd and group. A
+ * name that the image does not know stands for root, as with BuildKit; `onUnknown` hears of it.
  */
-export function resolveOwner(owner: Owner, read: FileReader): Ids {
-  const ids = owner.user === '' ? { uid: 0, gid: 0 } : userIds(owner.user, read);
+export function resolveOwner(owner: Owner, read: FileReader, onUnknown: (message: string) => void): Ids {
+  const ids = owner.user === '' ? { uid: 0, gid: 0 } : userIds(owner.user, read, onUnknown);
   if (owner.group === undefined || owner.group === '') return ids;
-  return { uid: ids.uid, gid: groupId(owner.group, read) };
+  return { uid: ids.uid, gid: groupId(owner.group, read, onUnknown) ?? ids.gid };
 }
 
-/** The same, undefined for a name that the image does not know. */
-export function findOwner(owner: Owner, read: FileReader): Ids | undefined {
-  try {
-    return resolveOwner(owner, read);
-  } catch {
-    return undefined;
-  }
-}
-
-function userIds(user: string, read: FileReader): Ids {
+function userIds(user: string, read: FileReader, onUnknown: (message: string) => void): Ids {
   if (/^\d+$/.test(user)) return { uid: Number(user), gid: Number(user) };
   const fields = findLine(read('etc/passwd'), user);
-  if (!fields) throw unknown('user', user, '/etc/passwd');
-  return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  if (fields) return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  onUnknown(`user "${user}" is not in the image's /etc/passwd; the files belong to root`);
+  return { uid: 0, gid: 0 };
 }
 
-function groupId(group: string, read: FileReader): number {
+function groupId(group: string, read: FileReader, onUnknown: (message: string) => void): number | undefined {
   if (/^\d+$/.test(group)) return Number(group);
   const fields = findLine(read('etc/group'), group);
-  if (!fields) throw unknown('group', group, '/etc/group');
-  return Number(fields[2]);
+  if (fields) return Number(fields[2]);
+  onUnknown(`group "${group}" is not in the image's /etc/group; the user's own is taken`);
+  return undefined;
 }
 
 function findLine(text: string, name: string): string[] | undefined {
@@ -47,10 +39,4 @@ function findLine(text: string, name: string): string[] | undefined {
     .split('\n')
     .map((line) => line.trim().split(':'))
     .find((fields) => fields[0] === name && /^\d+$/.test(fields[2] ?? ''));
-}
-
-function unknown(kind: string, name: string, file: string): BuildError {
-  return new BuildError('USER_NOT_FOUND', `${kind} "${name}" is not in the image's ${file}`, {
-    hint: `create it in an earlier RUN, or use a number`,
-  });
 }
