@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { removeLeftovers } from './leftovers.js';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -136,6 +137,7 @@ export class ContentStore {
     if (!this.#created) {
       mkdirSync(join(this.root, 'blobs', 'sha256'), { recursive: true });
       mkdirSync(ingest, { recursive: true });
+      removeLeftovers(ingest);
       this.#created = true;
     }
     return join(ingest, `${process.pid}-${randomBytes(8).toString('hex')}`);

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ContentStore } from '../../cache/content-store.js';
+import { removeLeftovers } from '../../cache/leftovers.js';
 import type { StateRoot } from '../../cache/state-root.js';
 import { BuildError } from '../../errors.js';
 import type { Layer, LayerBlobs, TransferListener } from '../../graph/contract.js';
@@ -33,6 +34,7 @@ export class LayerStore implements LayerBlobs {
   readonly #options: LayerStoreOptions;
   readonly #making = new Map<string, Promise<unknown>>();
   readonly #indexes = new Map<Digest, LayerIndex>();
+  #temporaries = 0;
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
@@ -112,12 +114,11 @@ export class LayerStore implements LayerBlobs {
   ): Promise<void> {
     const target = this.#path(layer.diffId, 'fs');
     if (existsSync(target)) return;
-    const temporary = `${target}.${process.pid}`;
-    rmSync(temporary, { recursive: true, force: true });
-    mkdirSync(temporary, { recursive: true });
+    const temporary = this.#temporaryDirectory();
     try {
       const index = await extractLayer(this.tar(layer, signal, onProgress), temporary, signal);
       saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+      mkdirSync(dirname(target), { recursive: true });
       renameSync(temporary, target);
     } catch (error) {
       rmSync(temporary, { recursive: true, force: true });
@@ -248,6 +249,19 @@ export class LayerStore implements LayerBlobs {
     writeFileSync(`${memo}.${process.pid}`, JSON.stringify(descriptor));
     renameSync(`${memo}.${process.pid}`, memo);
     return descriptor;
+  }
+
+  /** A fresh directory on the file system of the layers. The first one sweeps those of dead processes. */
+  #temporaryDirectory(): string {
+    const { snapshots } = this.#options.state;
+    if (this.#temporaries === 0) {
+      mkdirSync(snapshots, { recursive: true });
+      removeLeftovers(snapshots);
+    }
+    this.#temporaries += 1;
+    const path = join(snapshots, `.${process.pid}-${this.#temporaries}`);
+    mkdirSync(path);
+    return path;
   }
 
   #path(diffId: Digest, name: string): string {
