@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
-import { dirname, join } from 'node:path';
+import { rmSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
 import type { SnapshotResult } from '../graph/contract.js';
 import { createSnapshotResult } from '../graph/snapshot.js';
-import { type Digest, digestHex, digestOf } from '../oci/digest.js';
+import { type Digest, digestHex } from '../oci/digest.js';
+import { readChecked, writeChecked } from './checked-file.js';
 
 /** What a cache key stands for: the result, and what an explanation of a later miss needs to know about it. */
 export interface CacheRecord {
@@ -29,18 +29,8 @@ export class CacheRecords {
   /** The record under `key`, or undefined. Marks it as used, for prune's order. */
   load(key: Digest): CacheRecord | undefined {
     const path = this.#path(key);
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-    const end = text.indexOf('\n');
-    const body = text.slice(end + 1);
-    if (digestHex(digestOf(body)) !== text.slice(0, end)) {
-      rmSync(path, { force: true });
-      return undefined;
-    }
+    const body = readChecked(path);
+    if (body === undefined) return undefined;
     touch(path);
     const stored = JSON.parse(body) as Omit<CacheRecord, 'result'> & { layers: SnapshotResult['layers'] };
     return { result: createSnapshotResult(stored.layers), name: stored.name, createdAt: stored.createdAt };
@@ -48,16 +38,12 @@ export class CacheRecords {
 
   /** Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. */
   save(key: Digest, record: CacheRecord): void {
-    const path = this.#path(key);
     const body = JSON.stringify({
       name: record.name,
       createdAt: record.createdAt,
       layers: record.result.layers,
     });
-    const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(temporary, `${digestHex(digestOf(body))}\n${body}`);
-    renameSync(temporary, path);
+    writeChecked(this.#path(key), body);
   }
 
   delete(key: Digest): void {

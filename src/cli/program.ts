@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { BuildError, nearestName } from '../errors.js';
 import type { CommandContext, GlobalOptions } from './command-context.js';
@@ -80,6 +81,12 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
 /** A first word that is no command makes it a build; options may stand before it. */
 function withDefaultCommand(args: readonly string[]): string[] {
   const first = args[0];
+  const nearest = first === undefined || first.startsWith('-') ? undefined : nearestName(first, COMMANDS);
+  if (nearest !== undefined && nearest !== first && !existsSync(first!)) {
+    throw new BuildError('USAGE', `unknown command "${first}"`, {
+      hint: `did you mean "${nearest}"? A build takes a directory: tsbuild .`,
+    });
+  }
   if (first === undefined) return ['help'];
   if (['--help', '-h', '--version', '-V'].includes(first) || COMMANDS.includes(first)) return [...args];
   return ['build', ...args];
@@ -127,7 +134,8 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
   return program;
 }
 
-const list = (value: string, previous: readonly string[]) => [...previous, value];
+/** Collects a flag that may come several times. */
+const list = (value: string, previous: readonly string[] = []) => [...previous, value];
 
 function addBuild(program: Command, context: CommandContext): void {
   const command = withStoreOptions(program.command('build'))
@@ -135,29 +143,28 @@ function addBuild(program: Command, context: CommandContext): void {
     .argument('<path>', 'directory with the files for COPY and ADD, or - for a Dockerfile on standard input')
     .optionsGroup('Input:')
     .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile), - for standard input')
-    .option('--build-arg <name=value>', 'set an ARG; without a value, take the environment’s', list, [])
+    .option('--build-arg <name=value>', 'set an ARG; without a value, take the environment’s', list)
     .option('--target <stage>', 'build this stage, by name or number')
     .option('--platform <list>', 'platforms of the result, such as linux/amd64,linux/arm64')
     .option('--pull', 'ask the registry for FROM images, even for those of the local store')
     .optionsGroup('Result:')
-    .option('-t, --tag <name>', 'name of the image; repeatable', list, [])
+    .option('-t, --tag <name>', 'name of the image; repeatable', list)
     .option(
       '-o, --output <spec>',
       'type=image|docker|oci|local|tar|registry|cacheonly,dest=…; DIR; - (repeatable)',
       list,
-      [],
     )
     .option('--push', 'push the image to the registries that its names say')
-    .option('--label <name=value>', 'add a label; repeatable', list, [])
-    .option('--annotation <name=value>', 'add an annotation to the manifest; repeatable', list, [])
+    .option('--label <name=value>', 'add a label; repeatable', list)
+    .option('--annotation <name=value>', 'add an annotation to the manifest; repeatable', list)
     .option('--iidfile <file>', 'write the image ID to a file')
     .option('--metadata-file <file>', 'write digests and names as JSON to a file')
     .optionsGroup('Steps and cache:')
     .option('--no-cache', 'run every step again')
-    .option('--no-cache-filter <stages>', 'run the steps of these stages again', list, [])
+    .option('--no-cache-filter <stages>', 'run the steps of these stages again', list)
     .option('--jobs <number>', 'RUN steps at once (default: the number of CPUs)')
     .option('--network <mode>', 'network of RUN: default, none or host')
-    .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list, [])
+    .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list)
     .optionsGroup('Display:')
     .addOption(
       new Option('--progress <mode>', 'how progress is shown on standard error').choices([...PROGRESS_MODES]),
@@ -247,7 +254,7 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
     .description('run an image; what it writes is thrown away')
     .argument('<image>')
     .argument('[command...]')
-    .option('-e, --env <name=value>', 'set a variable; repeatable', list, [])
+    .option('-e, --env <name=value>', 'set a variable; repeatable', list)
     .option('-u, --user <user>', 'user, as in USER')
     .option('-w, --workdir <dir>', 'working directory')
     .option('--entrypoint <program>', 'in place of the image’s entrypoint')

@@ -9,15 +9,15 @@ import { createDisplay, type ProgressMode } from '../progress/display.js';
 
 export interface BuildFlags extends GlobalOptions {
   readonly file?: string;
-  readonly buildArg: readonly string[];
+  readonly buildArg?: readonly string[];
   readonly target?: string;
   readonly platform?: string;
   readonly pull?: boolean;
-  readonly tag: readonly string[];
-  readonly output: readonly string[];
+  readonly tag?: readonly string[];
+  readonly output?: readonly string[];
   readonly push?: boolean;
-  readonly label: readonly string[];
-  readonly annotation: readonly string[];
+  readonly label?: readonly string[];
+  readonly annotation?: readonly string[];
   readonly iidfile?: string;
   readonly metadataFile?: string;
   /** False with --no-cache. */
@@ -26,7 +26,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly noCacheFilter?: readonly string[];
   readonly jobs?: string;
   readonly network?: string;
-  readonly addHost: readonly string[];
+  readonly addHost?: readonly string[];
   readonly quiet?: boolean;
   readonly provenance?: string;
   readonly sbom?: string;
@@ -73,11 +73,11 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
   return {
     ...storeOptions(flags, context),
     context: path,
-    tags: flags.tag,
+    tags: flags.tag ?? [],
     buildArgs: pairsOf('--build-arg', flags.buildArg, true),
     labels: pairsOf('--label', flags.label, false),
     annotations: pairsOf('--annotation', flags.annotation, false),
-    addHosts: flags.addHost,
+    addHosts: flags.addHost ?? [],
     outputs: outputsOf(flags),
     noCache: !flags.cache,
     noCacheFilter: (filter ?? []).flatMap((stages) => stages.split(',')),
@@ -91,9 +91,13 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
 }
 
 /** `K=V`; for build arguments `K` alone takes the environment's value, and is left out where there is none. */
-function pairsOf(flag: string, values: readonly string[], fromEnvironment: boolean): Record<string, string> {
+function pairsOf(
+  flag: string,
+  values: readonly string[] | undefined,
+  fromEnvironment: boolean,
+): Record<string, string> {
   const pairs: Record<string, string> = {};
-  for (const value of values) {
+  for (const value of values ?? []) {
     const equals = value.indexOf('=');
     const name = equals < 0 ? value : value.slice(0, equals);
     if (name === '')
@@ -105,7 +109,7 @@ function pairsOf(flag: string, values: readonly string[], fromEnvironment: boole
 }
 
 function outputsOf(flags: BuildFlags): OutputSpec[] {
-  const outputs = flags.output.map(parseOutput);
+  const outputs = (flags.output ?? []).map(parseOutput);
   if (!flags.push) return outputs;
   if (outputs.length === 0) return [{ type: 'image', push: true }];
   return outputs.map((output) => (output.type === 'image' ? { ...output, push: true } : output));

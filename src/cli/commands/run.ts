@@ -3,7 +3,7 @@ import { runImage } from '../../run.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 
 interface RunFlags extends GlobalOptions {
-  readonly env: readonly string[];
+  readonly env?: readonly string[];
   readonly user?: string;
   readonly workdir?: string;
   readonly entrypoint?: string;
@@ -21,7 +21,7 @@ export async function runRun(
   if (network !== undefined && network !== 'host' && network !== 'none' && network !== 'default') {
     throw new BuildError('USAGE', `--network "${network}" is not known`, { hint: 'use host or none' });
   }
-  const env = flags.env.flatMap((pair) =>
+  const env = (flags.env ?? []).flatMap((pair) =>
     pair.includes('=') ? [pair] : process.env[pair] === undefined ? [] : [`${pair}=${process.env[pair]}`],
   );
   return runImage({

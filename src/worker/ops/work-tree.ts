@@ -2,7 +2,8 @@ import { readSync, openSync, closeSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
-import { baseName, comparePaths, joinPath, parentPath } from '../snapshot/path-order.js';
+import { baseName, comparePaths, parentPath } from '../snapshot/path-order.js';
+import { resolveLinks } from '../snapshot/resolve-links.js';
 import type { LayeredTree } from '../source/layered-tree.js';
 import type { Ids } from './owner.js';
 
@@ -13,8 +14,6 @@ export interface PlannedEntry {
   /** Equal for names of one file: the first becomes the file, the others hard links. */
   readonly inode?: string;
 }
-
-const MOST_LINKS = 255;
 
 /** How new directories are made. */
 export interface DirectoryAttributes {
@@ -61,26 +60,7 @@ export class WorkTree {
 
   /** As LayeredTree's, with what is planned; links stay below `root`. @throws FILE_OPERATION_FAILED for a loop of links */
   resolve(path: string, followLast: boolean, root = ''): string {
-    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
-    let at = root;
-    for (let links = 0; rest.length > 0;) {
-      const name = rest.shift()!;
-      if (name === '..') {
-        if (at !== root) at = parentPath(at);
-        continue;
-      }
-      const next = joinPath(at, name);
-      const found = rest.length > 0 || followLast ? this.lookup(next) : undefined;
-      if (found?.type !== 'symlink') {
-        at = next;
-        continue;
-      }
-      if (++links > MOST_LINKS)
-        throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
-      if (found.linkName!.startsWith('/')) at = root;
-      rest.unshift(...found.linkName!.split('/').filter((part) => part !== '' && part !== '.'));
-    }
-    return at;
+    return resolveLinks(path, { followLast, root, readLink: (at) => this.lookup(at)?.linkName });
   }
 
   /** Makes `path` and what is missing above it; existing directories stay. @throws FILE_OPERATION_FAILED at a file */

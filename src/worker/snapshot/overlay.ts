@@ -57,13 +57,12 @@ export class OverlayRoots {
     signal: AbortSignal,
     onProgress?: TransferListener,
   ): Promise<MountedRoot> {
-    const lowers: string[] = [];
-    for (let i = layers.length - 1; i >= 0; i--) {
-      throwIfAborted(signal);
-      const lower = await this.#layers.directory(layers, i, signal, onProgress);
-      // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
-      if (!lowers.includes(lower)) lowers.push(lower);
-    }
+    throwIfAborted(signal);
+    const made = await Promise.all(
+      layers.map((_, i) => this.#layers.directory(layers, i, signal, onProgress)),
+    );
+    // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
+    const lowers = [...new Set(made.toReversed())];
     enterMountNamespace();
     const directory = (await this.#workDirectory()).create();
     const path = makeDirectory(directory, 'root');

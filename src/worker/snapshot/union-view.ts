@@ -1,6 +1,6 @@
-import { BuildError } from '../../errors.js';
 import type { LayerEntry, LayerIndex } from './layer-index.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
+import { resolveLinks } from './resolve-links.js';
 
 /** What a path of the merged file system is, and the position of the layer it comes from (0 is the base). */
 export interface ViewEntry {
@@ -9,8 +9,6 @@ export interface ViewEntry {
 }
 
 const ROOT: LayerEntry = { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
-const MOST_LINKS = 255;
-
 interface LayerMaps {
   readonly entries: ReadonlyMap<string, LayerEntry>;
   readonly children: ReadonlyMap<string, readonly string[]>;
@@ -125,27 +123,7 @@ export class UnionView {
    * @throws FILE_OPERATION_FAILED for a loop of links
    */
   resolve(path: string, followLast: boolean): string {
-    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
-    let at = '';
-    for (let links = 0; rest.length > 0;) {
-      const name = rest.shift()!;
-      if (name === '..') {
-        at = parentPath(at);
-        continue;
-      }
-      const next = joinPath(at, name);
-      const found = rest.length > 0 || followLast ? this.lookup(next)?.entry : undefined;
-      if (found?.type !== 'symlink') {
-        at = next;
-        continue;
-      }
-      if (++links > MOST_LINKS)
-        throw new BuildError('FILE_OPERATION_FAILED', `"/${path}" goes through a loop of symbolic links`);
-      const target = found.linkName!;
-      if (target.startsWith('/')) at = '';
-      rest.unshift(...target.split('/').filter((part) => part !== '' && part !== '.'));
-    }
-    return at;
+    return resolveLinks(path, { followLast, readLink: (at) => this.lookup(at)?.entry.linkName });
   }
 
   /** Everything below `path` and itself, parents before children, sorted. */

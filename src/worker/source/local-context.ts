@@ -8,10 +8,10 @@ import { type Digest, digestFromHash } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
+import { resolveLinks } from '../snapshot/resolve-links.js';
 import type { SourceTree } from './source-tree.js';
 import { StatIndex } from './stat-index.js';
 
-const MOST_LINKS = 255;
 const BYTES_PER_TURN = 16 << 20;
 
 interface Scanned {
@@ -60,27 +60,8 @@ export class LocalContext implements SourceTree {
 
   /** Links are resolved inside the context, ignore patterns aside: BuildKit follows them before it filters. */
   resolve(path: string, followLast: boolean): string {
-    const rest = path.split('/').filter((part) => part !== '' && part !== '.');
-    let at = '';
-    for (let links = 0; rest.length > 0;) {
-      const name = rest.shift()!;
-      if (name === '..') {
-        at = parentPath(at);
-        continue;
-      }
-      const next = joinPath(at, name);
-      const stat = rest.length > 0 || followLast ? this.#scan(next)?.stat : undefined;
-      if (!stat?.isSymbolicLink()) {
-        at = next;
-        continue;
-      }
-      if (++links > MOST_LINKS)
-        throw new BuildError('FILE_OPERATION_FAILED', `"${path}" goes through a loop of symbolic links`);
-      const target = this.#readlink(next);
-      if (target.startsWith('/')) at = '';
-      rest.unshift(...target.split('/').filter((part) => part !== '' && part !== '.'));
-    }
-    return at;
+    const readLink = (at: string) => (this.#scan(at)?.stat.isSymbolicLink() ? this.#readlink(at) : undefined);
+    return resolveLinks(path, { followLast, readLink });
   }
 
   digest(path: string): Promise<Digest> {

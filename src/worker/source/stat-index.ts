@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, type Stats, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import type { Stats } from 'node:fs';
+import { join } from 'node:path';
+import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
 
 interface Known {
@@ -67,12 +68,8 @@ export class StatIndex {
       known.inode,
       known.hex,
     ]);
-    const body = JSON.stringify(rows);
-    const temporary = `${this.#path}.${process.pid}`;
     try {
-      mkdirSync(dirname(this.#path), { recursive: true });
-      writeFileSync(temporary, `${digestHex(digestOf(body))}\n${body}`);
-      renameSync(temporary, this.#path);
+      writeChecked(this.#path, JSON.stringify(rows));
     } catch {
       return;
     }
@@ -82,15 +79,8 @@ export class StatIndex {
 }
 
 function load(path: string): Map<string, Known> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return new Map();
-  }
-  const end = text.indexOf('\n');
-  const body = text.slice(end + 1);
-  if (digestHex(digestOf(body)) !== text.slice(0, end)) return new Map();
+  const body = readChecked(path);
+  if (body === undefined) return new Map();
   const rows = JSON.parse(body) as [string, number, number, number, number, string][];
   return new Map(
     rows.map(([path, size, mtimeMs, ctimeMs, inode, hex]) => [path, { size, mtimeMs, ctimeMs, inode, hex }]),

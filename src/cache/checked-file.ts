@@ -1,0 +1,30 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import { digestHex, digestOf } from '../oci/digest.js';
+
+/**
+ * Small files that tell whether they are whole: the first line is the sha256 of the rest. A file that does not verify is
+ * removed and counts as absent.
+ */
+export function readChecked(path: string): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const end = text.indexOf('\n');
+  const body = text.slice(end + 1);
+  if (digestHex(digestOf(body)) === text.slice(0, end)) return body;
+  rmSync(path, { force: true });
+  return undefined;
+}
+
+/** Writes under a temporary name and renames, so that a reader sees the old file or the new one. */
+export function writeChecked(path: string, body: string): void {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(temporary, `${digestHex(digestOf(body))}\n${body}`);
+  renameSync(temporary, path);
+}
