@@ -25,6 +25,10 @@ int main(int argc, char **argv) {
     int connection = accept(listener, NULL, NULL);
     if (connection < 0) continue;
     if (read(connection, request, sizeof request) > 0 && write(connection, answer, sizeof answer - 1) < 0) perror("write");
+    /* Closing with unread input would reset the connection and take the answer along. */
+    shutdown(connection, SHUT_WR);
+    while (read(connection, request, sizeof request) > 0) {
+    }
     close(connection);
   } while (!once);
   return 0;

@@ -135,7 +135,10 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
 }
 
 /** Collects a flag that may come several times. */
-const list = (value: string, previous: readonly string[] = []) => [...previous, value];
+const list = (value: string, previous: unknown) => [
+  ...(Array.isArray(previous) ? (previous as string[]) : []),
+  value,
+];
 
 function addBuild(program: Command, context: CommandContext): void {
   const command = withStoreOptions(program.command('build'))
