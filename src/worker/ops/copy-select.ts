@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { BuildError, nearestName } from '../../errors.js';
 import type { CopyAction } from '../../graph/op.js';
 import { hasWildcard, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
-import { type Digest, digestOf, digestOfJson } from '../../oci/digest.js';
+import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import type { SourceTree } from '../source/source-tree.js';
@@ -131,28 +132,32 @@ export async function selectionDigest(
   action: CopyAction,
   onFile?: (path: string, digest: string) => void,
 ): Promise<Digest> {
-  const rows: unknown[] = [];
+  const hash = createHash('sha256');
   const excludes = excludeMatcher(action);
   for (const match of selectMatches(tree, action)) {
+    const name = action.parents ? match.kept : baseName(match.path);
     for (const { path, relative, entry } of walkMatch(tree, match, excludes)) {
-      const isOuterDirectory = relative === '' && entry.type === 'directory';
-      const mode = typeof action.mode === 'number' || isOuterDirectory ? undefined : entry.mode;
-      const digest = entry.type === 'file' ? await tree.digest(path, entry) : undefined;
-      const row = [
-        action.parents ? match.kept : baseName(match.path),
-        relative,
-        entry.type,
-        mode,
-        action.owner || isOuterDirectory ? undefined : [entry.uid, entry.gid],
-        digest,
-        entry.linkName,
-        entry.deviceMajor,
-        entry.deviceMinor,
-        entry.xattrs?.['security.capability'],
-      ];
-      rows.push(row);
-      onFile?.(path, digestOf(JSON.stringify(row)));
+      const known = entry.type === 'file' ? tree.digest(path, entry) : undefined;
+      // Most digests are known; ten thousand awaits would take longer than the work.
+      const digest = typeof known === 'object' ? await known : known;
+      const row = JSON.stringify([name, relative, ...attributesIn(action, relative, entry), digest]);
+      hash.update(row).update('\n');
+      onFile?.(path, digestOf(row));
     }
   }
-  return digestOfJson(rows);
+  return digestFromHash(hash);
+}
+
+/** What of an entry decides the copy. Of the directory whose contents are copied, nothing but its being one. */
+function attributesIn(action: CopyAction, relative: string, entry: LayerEntry): unknown[] {
+  if (relative === '' && entry.type === 'directory') return [entry.type];
+  return [
+    entry.type,
+    typeof action.mode === 'number' ? null : entry.mode,
+    action.owner ? null : [entry.uid, entry.gid],
+    entry.linkName ?? null,
+    entry.deviceMajor ?? null,
+    entry.deviceMinor ?? null,
+    entry.xattrs?.['security.capability'] ?? null,
+  ];
 }

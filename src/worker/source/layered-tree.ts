@@ -32,7 +32,7 @@ export class LayeredTree implements SourceTree {
     return this.#view.resolve(path, followLast);
   }
 
-  async digest(_path: string, entry: LayerEntry): Promise<Digest> {
+  digest(_path: string, entry: LayerEntry): Digest {
     return entry.digest ?? EMPTY;
   }
 

@@ -14,6 +14,8 @@ import { StatIndex } from './stat-index.js';
 
 const BYTES_PER_TURN = 16 << 20;
 
+const NOT_IGNORED: ParentMatch = { matched: false, byPattern: [] };
+
 interface Scanned {
   readonly stat: Stats;
   readonly ignored: ParentMatch;
@@ -64,12 +66,11 @@ export class LocalContext implements SourceTree {
     return resolveLinks(path, { followLast, readLink });
   }
 
-  digest(path: string): Promise<Digest> {
-    let digest = this.#digests.get(path);
-    if (!digest) {
-      digest = this.#digestFile(path);
-      this.#digests.set(path, digest);
-    }
+  digest(path: string): Digest | Promise<Digest> {
+    const known = this.#digests.get(path) ?? this.#index.find(path, this.#scan(path)!.stat);
+    if (known !== undefined) return known;
+    const digest = this.#digestFile(path);
+    this.#digests.set(path, digest);
     return digest;
   }
 
@@ -93,8 +94,6 @@ export class LocalContext implements SourceTree {
 
   async #digestFile(path: string): Promise<Digest> {
     const { stat } = this.#scan(path)!;
-    const known = this.#index.find(path, stat);
-    if (known) return known;
     this.#bytesThisTurn += stat.size;
     if (this.#bytesThisTurn > BYTES_PER_TURN) {
       this.#bytesThisTurn = 0;
@@ -118,7 +117,7 @@ export class LocalContext implements SourceTree {
       path === ''
         ? undefined
         : this.#matcher?.matchesBelow(path, parentPath(path) === '' ? undefined : parent?.ignored);
-    const state = ignored ?? { matched: false, byPattern: [] };
+    const state = ignored ?? NOT_IGNORED;
     let stat: Stats | undefined;
     try {
       stat = lstatSync(join(this.directory, path), { throwIfNoEntry: false });

@@ -13,8 +13,8 @@ export interface SourceTree {
   list(path: string): readonly string[];
   /** `path` with all links resolved inside the root, the last one too when `followLast`. */
   resolve(path: string, followLast: boolean): string;
-  /** Digest of a file's bytes. Computed once and remembered where it can be. */
-  digest(path: string, entry: LayerEntry): Promise<Digest>;
+  /** Digest of a file's bytes; a promise where they have to be read. Computed once and remembered where it can be. */
+  digest(path: string, entry: LayerEntry): Digest | Promise<Digest>;
   /** Where a file's bytes are. */
   content(path: string, entry: LayerEntry): FileContent;
   /** Equal for names of one inode; undefined for a file with one name. */
