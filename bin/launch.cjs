@@ -56,7 +56,6 @@ const wrapper = require('node:module').wrap(fs.readFileSync(file, 'utf8'));
 const script = new vm.Script(wrapper, {
   filename: file,
   cachedData,
-  importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 const run = script.runInThisContext();
 const programRequire = require('node:module').createRequire(file);

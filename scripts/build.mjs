@@ -82,6 +82,8 @@ await Promise.all([
     outfile: 'dist/cli.cjs',
     format: 'cjs',
     external: outside,
+    // A script that vm compiles has no loader for import().
+    supported: { 'dynamic-import': false },
     minifySyntax: true,
     minifyWhitespace: true,
   }),

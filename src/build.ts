@@ -11,6 +11,7 @@ import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
 import type { ProgressListener } from './progress.js';
 import { CacheRecords } from './cache/cache-records.js';
+import { createSecretReader } from './secrets.js';
 import { Solver } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { createWorker, type Worker } from './worker/worker.js';
@@ -52,6 +53,8 @@ async function buildInput(options: BuildOptions, context: BuildContext): Promise
     layers: store.layers,
     imageSource: store.imageSource,
     contexts: input.contexts,
+    lock: store.lock,
+    secret: createSecretReader(options.secrets ?? {}),
   });
   try {
     const { results, stats } = await solve(options, frontend, { store, worker, signal, onProgress });

@@ -13,6 +13,9 @@ export interface StoreOptions {
   readonly onProgress?: ProgressListener;
 }
 
+/** Where a secret's value is. */
+export type SecretOrigin = { readonly file: string } | { readonly env: string };
+
 export interface BuildOptions extends StoreOptions {
   /** Directory of the build context, or `-` for a Dockerfile on stdin without a context. */
   readonly context: string;
@@ -36,6 +39,8 @@ export interface BuildOptions extends StoreOptions {
   readonly network?: 'default' | 'none' | 'host';
   /** `host:ip`. */
   readonly addHosts?: readonly string[];
+  /** Secrets for `RUN --mount=type=secret`, by id: a file, or a variable of the environment. */
+  readonly secrets?: Readonly<Record<string, SecretOrigin>>;
   /** Processes at once; default: the number of CPUs. */
   readonly jobs?: number;
   readonly stdin?: Readable;

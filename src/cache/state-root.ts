@@ -16,6 +16,8 @@ export interface StateRoot {
   readonly stat: string;
   /** Layers: `<diffID hex>/fs` (overlay upper form) and `<diffID hex>/index` (listing). */
   readonly snapshots: string;
+  /** Cache mounts of RUN. */
+  readonly mounts: string;
   /** Logs of steps. */
   readonly logs: string;
   /** flock files. */
@@ -41,6 +43,7 @@ export function openStateRoot(path: string): StateRoot {
     records: join(path, 'records'),
     stat: join(path, 'stat'),
     snapshots: join(path, 'snapshots'),
+    mounts: join(path, 'mounts'),
     logs: join(path, 'logs'),
     locks: join(path, 'locks'),
     work: join(path, 'work'),
@@ -62,6 +65,7 @@ export function openStateRoot(path: string): StateRoot {
       state.records,
       state.stat,
       state.snapshots,
+      state.mounts,
       state.logs,
       state.locks,
       state.work,

@@ -33,7 +33,6 @@ const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
 const UNSUPPORTED: readonly string[] = [
   '--cache-from',
   '--cache-to',
-  '--secret',
   '--ssh',
   '--build-context',
   '--allow',
@@ -150,6 +149,11 @@ function addBuild(program: Command, context: CommandContext): void {
     .option('--target <stage>', 'build this stage, by name or number')
     .option('--platform <list>', 'platforms of the result, such as linux/amd64,linux/arm64')
     .option('--pull', 'ask the registry for FROM images, even for those of the local store')
+    .option(
+      '--secret <spec>',
+      'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=NAME',
+      list,
+    )
     .optionsGroup('Result:')
     .option('-t, --tag <name>', 'name of the image; repeatable', list)
     .option(

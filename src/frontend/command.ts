@@ -33,6 +33,8 @@ export interface RunCommand extends CommandBase {
   readonly args: readonly string[];
   readonly shellForm: boolean;
   readonly heredocs: readonly ParsedHeredoc[];
+  /** `--mount` options in order, values not expanded. */
+  readonly mounts: readonly (readonly (readonly [key: string, value: string])[])[];
   readonly network?: 'default' | 'none' | 'host';
   readonly security?: 'sandbox' | 'insecure';
 }

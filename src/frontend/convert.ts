@@ -23,6 +23,7 @@ import {
   convertVolume,
   workdirPath,
 } from './convert/metadata.js';
+import { convertMounts, type MountSource } from './convert/mounts.js';
 import { convertRun } from './convert/run.js';
 import { addVertex, type ConvertContext, StageState } from './convert/stage-state.js';
 import { expandWord } from './expansion.js';
@@ -369,14 +370,7 @@ class TargetConverter {
     const context = this.#context;
     switch (command.kind) {
       case 'run':
-        convertRun(
-          context,
-          state,
-          command,
-          this.#vertexOptions(stage, state, command, total),
-          this.#options.network,
-        );
-        return;
+        return this.#convertRun(stage, state, command, total);
       case 'copy':
       case 'add':
         return this.#convertCopy(stage, state, command, total);
@@ -422,17 +416,60 @@ class TargetConverter {
     convertCopy(this.#context, state, command, source, options, this.#options.sourceDateEpochSec);
   }
 
+  async #convertRun(stage: Stage, state: StageState, command: RunCommand, total: number): Promise<void> {
+    const options = this.#vertexOptions(stage, state, command, total);
+    const inputs: Edge[] = [];
+    const first = state.head ? 1 : 0;
+    const sourceOf: MountSource = async (from, source) =>
+      from === undefined
+        ? this.#contextPart(source, command)
+        : from === 'scratch'
+          ? undefined
+          : this.#namedSource(stage, from, command.location);
+    const mounts = await convertMounts(
+      this.#context,
+      state,
+      command,
+      sourceOf,
+      (edge) => first + inputs.push(edge) - 1,
+    );
+    convertRun(this.#context, state, command, options, this.#options.network, { mounts, inputs });
+  }
+
+  /** What a bind mount shows of the context, as a snapshot of its own: ignore patterns apply, and its content is the key. */
+  #contextPart(source: string, command: RunCommand): Edge {
+    const action = {
+      kind: 'copy',
+      input: 0,
+      source,
+      destination: source,
+      destinationIsDirectory: false,
+      allowWildcard: false,
+      unpack: false,
+    } as const;
+    const op = { kind: 'file', base: -1, actions: [action] } as const;
+    return addVertex(this.#context, op, [this.#contextEdge()], {
+      name: `[internal] bind ${source}`,
+      location: command.location,
+    });
+  }
+
+  #contextEdge(): Edge {
+    const op = {
+      kind: 'source',
+      identifier: 'local://context',
+      ignorePatterns: this.#options.ignorePatterns,
+    } as const;
+    return addVertex(this.#context, op, [], { name: '[internal] load build context' });
+  }
+
   /** The local context, an earlier stage by name or index, or an image. */
-  async #copySource(stage: Stage, command: CopyCommand): Promise<Edge | undefined> {
-    const { from, location } = command;
-    if (from === undefined) {
-      const op = {
-        kind: 'source',
-        identifier: 'local://context',
-        ignorePatterns: this.#options.ignorePatterns,
-      } as const;
-      return addVertex(this.#context, op, [], { name: '[internal] load build context' });
-    }
+  async #copySource(stage: Stage, command: CopyCommand): Promise<Edge> {
+    if (command.from === undefined) return this.#contextEdge();
+    return this.#namedSource(stage, command.from, command.location);
+  }
+
+  async #namedSource(stage: Stage, from: string, location: Command['location']): Promise<Edge> {
     const other = this.#stageNamed(from, stage.index);
     if (other) return (await this.#stage(other)).head ?? this.#emptyStage(from, location);
     if (/^\d+$/.test(from)) throw stageNotFound(this.#stages, from, location);
@@ -462,15 +499,11 @@ class TargetConverter {
     } catch (error) {
       if (!(error instanceof BuildError) || /[/:@]/.test(from)) throw error;
       const { message, hint } = stageNotFound(this.#stages.slice(0, stage.index), from, location);
-      throw new BuildError(
-        error.code,
-        `COPY --from=${from} is neither a stage nor an image: ${error.message}`,
-        {
-          cause: error,
-          hint: `${message}; ${hint}`,
-          location,
-        },
-      );
+      throw new BuildError(error.code, `from=${from} is neither a stage nor an image: ${error.message}`, {
+        cause: error,
+        hint: `${message}; ${hint}`,
+        location,
+      });
     }
   }
 

@@ -35,14 +35,53 @@ export interface ExecOp {
   readonly platform: Platform;
 }
 
-/** A mount beside the root. Only `bind` exists in this version: a path of another input, read-only. */
-export interface ExecMount {
+/** A mount beside the root; its content never becomes part of the layer. Targets are absolute. */
+export type ExecMount = BindMount | CacheMount | TmpfsMount | SecretMount;
+
+/** A path of another input; what a process writes there is thrown away. */
+export interface BindMount {
   readonly type: 'bind';
   readonly input: number;
   /** Absolute path inside the input. */
   readonly source: string;
   readonly target: string;
   readonly readonly: boolean;
+}
+
+/** A directory of the store that outlives the build. Neither its id nor its content is part of a cache key. */
+export interface CacheMount {
+  readonly type: 'cache';
+  readonly id: string;
+  readonly target: string;
+  readonly readonly: boolean;
+  /** `shared` by all at once, `locked` to one after the other, `private`: another directory while one is in use. */
+  readonly sharing: 'shared' | 'locked' | 'private';
+  /** Where a new directory's first content comes from. */
+  readonly input?: number;
+  readonly source?: string;
+  /** Of a directory that is made. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface TmpfsMount {
+  readonly type: 'tmpfs';
+  readonly target: string;
+  readonly sizeBytes?: number;
+}
+
+/** A secret as a file, a variable, or both; its content is in no key and no layer. */
+export interface SecretMount {
+  readonly type: 'secret';
+  readonly id: string;
+  readonly target?: string;
+  /** Name of the variable. */
+  readonly env?: string;
+  readonly required: boolean;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /**

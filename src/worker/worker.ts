@@ -1,7 +1,8 @@
-import type { OpResolver } from '../graph/contract.js';
+import type { LockAcquirer, OpResolver } from '../graph/contract.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
 import { createExecutorSelector } from './executor/select-executor.js';
+import type { SecretReader } from './ops/exec-mounts.js';
 import { createExecOp } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
 import type { LayerStore } from './snapshot/layer-store.js';
@@ -17,6 +18,8 @@ export interface WorkerOptions {
   readonly imageSource: ImageSource;
   /** Directories by the name in `local://name`. */
   readonly contexts: ReadonlyMap<string, string>;
+  readonly lock: LockAcquirer;
+  readonly secret: SecretReader;
 }
 
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
@@ -26,7 +29,7 @@ export interface Worker {
   close(): Promise<void>;
 }
 
-export function createWorker({ state, layers, imageSource, contexts }: WorkerOptions): Worker {
+export function createWorker({ state, layers, imageSource, contexts, lock, secret }: WorkerOptions): Worker {
   const overlays = new OverlayRoots({ work: state.work, layers });
   const executor = createExecutorSelector();
   const local = new Map<string, LocalContext>();
@@ -53,7 +56,15 @@ export function createWorker({ state, layers, imageSource, contexts }: WorkerOpt
     const { op } = vertex;
     switch (op.kind) {
       case 'exec':
-        return createExecOp(vertex, { overlays, layers, executor, logs: state.logs });
+        return createExecOp(vertex, {
+          overlays,
+          layers,
+          executor,
+          logs: state.logs,
+          cacheMounts: state.mounts,
+          lock,
+          secret,
+        });
       case 'file':
         return createFileOp(vertex, definition, {
           layers,

@@ -9,6 +9,7 @@ import type { ExecOp } from '../../src/graph/op.js';
 import { createSnapshotResult } from '../../src/graph/snapshot.js';
 import { digestHex, digestOf } from '../../src/oci/digest.js';
 import { hostPlatform } from '../../src/oci/platform.js';
+import { createLockAcquirer } from '../../src/worker/sys/flock.js';
 import { createExecutorSelector } from '../../src/worker/executor/select-executor.js';
 import { createExecOp, type ExecOpDeps } from '../../src/worker/ops/exec-op.js';
 import { LayerStore } from '../../src/worker/snapshot/layer-store.js';
@@ -28,7 +29,15 @@ describe('RUN', () => {
     fetchBlob: () => Promise.reject(new Error('nothing to fetch')),
   });
   const overlays = new OverlayRoots({ work: state.work, layers });
-  const deps: ExecOpDeps = { overlays, layers, executor: createExecutorSelector(), logs: state.logs };
+  const deps: ExecOpDeps = {
+    overlays,
+    layers,
+    executor: createExecutorSelector(),
+    logs: state.logs,
+    cacheMounts: state.mounts,
+    lock: createLockAcquirer(state.locks),
+    secret: () => undefined,
+  };
   let base: SnapshotResult;
 
   before(async function () {

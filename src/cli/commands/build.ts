@@ -5,6 +5,7 @@ import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseOutput } from '../output-option.js';
+import { parseSecret } from '../secret-option.js';
 import { createDisplay, type ProgressMode } from '../progress/display.js';
 
 export interface BuildFlags extends GlobalOptions {
@@ -15,6 +16,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly pull?: boolean;
   readonly tag?: readonly string[];
   readonly output?: readonly string[];
+  readonly secret?: readonly string[];
   readonly push?: boolean;
   readonly label?: readonly string[];
   readonly annotation?: readonly string[];
@@ -79,6 +81,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     annotations: pairsOf('--annotation', flags.annotation, false),
     addHosts: flags.addHost ?? [],
     outputs: outputsOf(flags),
+    secrets: Object.fromEntries((flags.secret ?? []).map(parseSecret)),
     noCache: !flags.cache,
     noCacheFilter: (filter ?? []).flatMap((stages) => stages.split(',')),
     ...(flags.file === undefined ? {} : { file: flags.file }),

@@ -3,6 +3,7 @@ import type { Command, CopyCommand, HealthcheckCommand, RunCommand } from '../co
 import type { ParsedHeredoc, ParsedInstruction } from '../instruction-line.js';
 import { KEYWORDS } from '../lexers.js';
 import { parseDurationNs } from './duration.js';
+import { parseMount } from './mount.js';
 import { invalid, readFlags, syntax, unsupported } from './flags.js';
 
 type CommandParser = (instruction: ParsedInstruction) => Command;
@@ -76,13 +77,6 @@ function parseFrom(instruction: ParsedInstruction): Command {
 
 function parseRun(instruction: ParsedInstruction): RunCommand {
   const flags = readFlags(instruction, { mount: 'list', network: 'text', security: 'text', device: 'list' });
-  if (flags.mount.length > 0) {
-    throw unsupported(
-      instruction,
-      'RUN --mount is not supported in this version',
-      'COPY what the step needs; a cache mount can be left out, the build is then slower',
-    );
-  }
   if (flags.device.length > 0)
     throw unsupported(
       instruction,
@@ -110,6 +104,7 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
     args: instruction.args.length === 0 ? [''] : instruction.args,
     shellForm: !instruction.json,
     heredocs: instruction.heredocs,
+    mounts: flags.mount.map((mount) => parseMount(instruction, mount)),
     ...(network === undefined ? {} : { network }),
     ...(security === undefined ? {} : { security }),
   };

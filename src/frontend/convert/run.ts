@@ -13,10 +13,11 @@ export function convertRun(
   command: RunCommand,
   options: VertexOptions,
   network: ExecOp['network'],
+  extra: { readonly mounts: readonly ExecMount[]; readonly inputs: readonly Edge[] },
 ): void {
   const { args, script } = runArguments(context, state, command);
-  const inputs: Edge[] = state.head ? [state.head] : [];
-  const mounts: ExecMount[] = [];
+  const inputs: Edge[] = [...(state.head ? [state.head] : []), ...extra.inputs];
+  const mounts: ExecMount[] = [...extra.mounts];
   if (script) {
     mounts.push({
       type: 'bind',

@@ -1,47 +1,130 @@
-import { lstatSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
-import type { JobContext, SnapshotResult } from '../../graph/contract.js';
-import type { ExecOp } from '../../graph/op.js';
+import type { JobContext, LockAcquirer, SnapshotResult } from '../../graph/contract.js';
+import type { BindMount, ExecOp, SecretMount, TmpfsMount } from '../../graph/op.js';
 import type { ProcessMount } from '../executor/executor.js';
 import { resolveInRoot } from '../executor/root-path.js';
-import type { MountedRoot, OverlayRoots } from '../snapshot/overlay.js';
+import type { OverlayRoots } from '../snapshot/overlay.js';
+import { mountTmpfs, unmount } from '../sys/mounts.js';
+import { openCacheMount } from './cache-mount.js';
 
-/** The sources of a process's bind mounts; disposing unmounts them. */
+/** A secret's value; undefined where the build has none of that name. */
+export type SecretReader = (id: string) => Buffer | undefined;
+
+export interface MountDependencies {
+  readonly overlays: OverlayRoots;
+  /** Directory of cache mounts. */
+  readonly cacheMounts: string;
+  readonly lock: LockAcquirer;
+  readonly secret: SecretReader;
+}
+
+/** The sources of a process's mounts and the variables that secrets give; disposing unmounts and unlocks them. */
 export interface MountSources extends AsyncDisposable {
   readonly mounts: readonly ProcessMount[];
+  /** `K=V` */
+  readonly env: readonly string[];
+}
+
+/** What ends the mounts, in the order of their opening. */
+type Closing = (() => void | PromiseLike<void>)[];
+
+interface OpenMount {
+  readonly mount?: ProcessMount;
+  readonly env?: string;
 }
 
 /**
- * Makes what the op mounts visible on the host. Writes to it are thrown away.
- * @throws FILE_OPERATION_FAILED when a source does not exist
+ * Makes what the op mounts visible on the host.
+ * @param directory the run's own directory, removed by its owner after the mounts are disposed
+ * @throws FILE_OPERATION_FAILED when a source does not exist, SECRET_MISSING
  */
 export async function openMountSources(
   op: ExecOp,
   inputs: readonly SnapshotResult[],
-  overlays: OverlayRoots,
+  directory: string,
+  deps: MountDependencies,
   job: JobContext,
 ): Promise<MountSources> {
-  const roots: MountedRoot[] = [];
-  const dispose = async () => {
-    for (const root of roots.reverse()) await root[Symbol.asyncDispose]();
+  const closing: Closing = [];
+  const close = async () => {
+    for (const end of closing.reverse()) await end();
   };
   try {
-    const mounts: ProcessMount[] = [];
-    for (const { input, source, target, readonly } of op.mounts) {
-      const root = await overlays.mount(inputs[input]?.layers ?? [], job.signal, (row) => job.transfer(row));
-      roots.push(root);
-      const path = resolveInRoot(root.path, source);
-      if (!lstatSync(path, { throwIfNoEntry: false })) {
-        throw new BuildError(
-          'FILE_OPERATION_FAILED',
-          `"${source}", to be mounted at "${target}", is not there`,
-        );
+    const opened: OpenMount[] = [];
+    for (const [i, mount] of op.mounts.entries()) {
+      const own = join(directory, `mount-${i}`);
+      switch (mount.type) {
+        case 'bind':
+          opened.push({ mount: await openBind(mount, inputs, deps, job, closing) });
+          break;
+        case 'cache': {
+          const cache = await openCacheMount(mount, inputs, deps, job);
+          closing.push(() => cache[Symbol.dispose]());
+          opened.push({ mount: { source: cache.path, target: mount.target, readonly: mount.readonly } });
+          break;
+        }
+        case 'tmpfs':
+          opened.push({ mount: openTmpfs(mount, own, closing) });
+          break;
+        case 'secret':
+          opened.push(openSecret(mount, own, deps.secret, closing));
       }
-      mounts.push({ source: path, target, readonly });
     }
-    return { mounts, [Symbol.asyncDispose]: dispose };
+    return {
+      mounts: opened.flatMap(({ mount }) => mount ?? []),
+      env: opened.flatMap(({ env }) => env ?? []),
+      [Symbol.asyncDispose]: close,
+    };
   } catch (error) {
-    await dispose();
+    await close();
     throw error;
   }
+}
+
+/** Writes go to an upper directory that nobody keeps. */
+async function openBind(
+  { input, source, target, readonly }: BindMount,
+  inputs: readonly SnapshotResult[],
+  { overlays }: MountDependencies,
+  job: JobContext,
+  closing: Closing,
+): Promise<ProcessMount> {
+  const layers = inputs[input]?.layers ?? [];
+  const root = await overlays.mount(layers, job.signal, (row) => job.transfer(row));
+  closing.push(() => root[Symbol.asyncDispose]());
+  const path = resolveInRoot(root.path, source);
+  if (lstatSync(path, { throwIfNoEntry: false })) return { source: path, target, readonly };
+  throw new BuildError('FILE_OPERATION_FAILED', `"${source}", to be mounted at "${target}", is not there`);
+}
+
+function openTmpfs({ target, sizeBytes }: TmpfsMount, own: string, closing: Closing): ProcessMount {
+  makeTmpfs(own, sizeBytes === undefined ? 'mode=1777' : `mode=1777,size=${sizeBytes}`, closing);
+  return { source: own, target, readonly: false };
+}
+
+/** The file lies in a tmpfs of its own, so that its bytes reach no disk. */
+function openSecret(mount: SecretMount, own: string, secret: SecretReader, closing: Closing): OpenMount {
+  const value = secret(mount.id);
+  if (value === undefined) {
+    if (!mount.required) return {};
+    throw new BuildError('SECRET_MISSING', `secret "${mount.id}" is required and was not given`, {
+      hint: `give it with --secret id=${mount.id},src=FILE or id=${mount.id},env=NAME`,
+    });
+  }
+  const env = mount.env === undefined ? {} : { env: `${mount.env}=${value.toString('utf8')}` };
+  if (mount.target === undefined) return env;
+  makeTmpfs(own, 'mode=0700', closing);
+  const source = join(own, 'secret');
+  writeFileSync(source, value, { mode: 0o600 });
+  chownSync(source, mount.uid, mount.gid);
+  chmodSync(source, mount.mode);
+  return { ...env, mount: { source, target: mount.target, readonly: true } };
+}
+
+function makeTmpfs(path: string, options: string, closing: Closing): void {
+  mkdirSync(path);
+  mountTmpfs(path, options);
+  closing.push(() => unmount(path));
 }

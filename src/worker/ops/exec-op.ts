@@ -8,23 +8,21 @@ import type {
   SnapshotResult,
 } from '../../graph/contract.js';
 import type { Vertex } from '../../graph/definition.js';
-import type { ExecOp } from '../../graph/op.js';
+import type { ExecMount, ExecOp } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { digestOf, digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
-import type { OverlayRoots } from '../snapshot/overlay.js';
 import { UnionView } from '../snapshot/union-view.js';
 import { isRunnable } from './emulation.js';
-import { openMountSources } from './exec-mounts.js';
+import { type MountDependencies, openMountSources } from './exec-mounts.js';
 import { prepareProcess } from './exec-process.js';
 import { pathDigest } from './path-digest.js';
 import { VertexLog } from './vertex-log.js';
 
 /** What an exec op needs of the worker. */
-export interface ExecOpDeps {
-  readonly overlays: OverlayRoots;
+export interface ExecOpDeps extends MountDependencies {
   readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
@@ -54,7 +52,7 @@ function execCacheMap(op: ExecOp, inputCount: number, layers: ExecOpDeps['layers
     hostname,
     network,
     security,
-    mounts,
+    mounts: mounts.map(mountKey),
     root,
     platform,
   });
@@ -62,10 +60,28 @@ function execCacheMap(op: ExecOp, inputCount: number, layers: ExecOpDeps['layers
   return { digest, deps, components: componentsOf(op, platform) };
 }
 
+/** What of a mount is in the key: its form; of a cache neither id nor sharing, of a bind not where it lies in its input. */
+function mountKey(mount: ExecMount): unknown {
+  switch (mount.type) {
+    case 'bind': {
+      const { source: _source, ...form } = mount;
+      return form;
+    }
+    case 'cache': {
+      const { id: _id, sharing: _sharing, source: _source, ...form } = mount;
+      return form;
+    }
+    default:
+      return mount;
+  }
+}
+
 /** The root takes part as a whole, an input that is only mounted with what the mounts show of it. */
 function execDep(op: ExecOp, input: number, layers: ExecOpDeps['layers']): CacheMapDep {
   if (input === op.root) return {};
-  const sources = op.mounts.filter((mount) => mount.input === input).map((mount) => mount.source);
+  const sources = op.mounts.flatMap((mount) =>
+    'input' in mount && mount.input === input ? [mount.source ?? '/'] : [],
+  );
   return {
     contentDigest: async (result, job) => {
       const view = new UnionView(await layers.indexes(snapshotOf(result).layers, job.signal));
@@ -76,7 +92,6 @@ function execDep(op: ExecOp, input: number, layers: ExecOpDeps['layers']): Cache
 
 function componentsOf(op: ExecOp, platform: string): Record<string, string> {
   const { cwd, user, network, security } = op;
-  const mounts = op.mounts.map(({ type, source, target, readonly }) => ({ type, source, target, readonly }));
   const components: Record<string, string> = {
     args: digestOfJson(op.args),
     cwd,
@@ -85,7 +100,7 @@ function componentsOf(op: ExecOp, platform: string): Record<string, string> {
     security,
     platform,
   };
-  if (mounts.length > 0) components['mounts'] = digestOfJson(mounts);
+  if (op.mounts.length > 0) components['mounts'] = digestOfJson(op.mounts.map(mountKey));
   for (const entry of op.env) {
     const separator = entry.indexOf('=');
     components[`env.${entry.slice(0, separator)}`] = digestOf(entry.slice(separator + 1));
@@ -104,10 +119,10 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   const parents = op.root < 0 ? [] : snapshotOf(inputs[op.root]).layers;
   const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
-  await using sources = await openMountSources(op, inputs.map(snapshotOf), deps.overlays, job);
+  await using sources = await openMountSources(op, inputs.map(snapshotOf), root.directory, deps, job);
   const { spec, removeStubs } = prepareProcess(root, {
     ...op,
-    env: [...op.env, ...proxyEnv],
+    env: [...op.env, ...proxyEnv, ...sources.env],
     mounts: sources.mounts,
     extraHosts,
   });

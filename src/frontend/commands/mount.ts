@@ -1,0 +1,76 @@
+import { nearestName } from '../../errors.js';
+import type { ParsedInstruction } from '../instruction-line.js';
+import { invalid, unsupported } from './flags.js';
+
+const COMMON = ['type', 'target', 'dst', 'destination'];
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  bind: [...COMMON, 'source', 'src', 'from', 'rw', 'readwrite', 'ro', 'readonly'],
+  cache: [
+    ...COMMON,
+    'id',
+    'ro',
+    'readonly',
+    'rw',
+    'readwrite',
+    'sharing',
+    'from',
+    'source',
+    'src',
+    'mode',
+    'uid',
+    'gid',
+  ],
+  tmpfs: [...COMMON, 'size'],
+  secret: [...COMMON, 'id', 'source', 'src', 'required', 'mode', 'uid', 'gid', 'env'],
+  ssh: [...COMMON, 'id', 'required', 'mode', 'uid', 'gid'],
+};
+
+/**
+ * The fields of `RUN --mount`: CSV, keys in lower case, a key alone stands for `true`. Values may hold variables.
+ * @throws INVALID_VALUE for an unknown type or key, UNSUPPORTED for ssh
+ */
+export function parseMount(instruction: ParsedInstruction, text: string): [string, string][] {
+  const fields = splitCsv(text).map((field): [string, string] => {
+    const equals = field.indexOf('=');
+    return equals < 0
+      ? [field.trim().toLowerCase(), 'true']
+      : [field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1)];
+  });
+  const type = fields.find(([key]) => key === 'type')?.[1].toLowerCase() ?? 'bind';
+  const known = KEYS[type];
+  if (!known) {
+    const nearest = nearestName(type, Object.keys(KEYS));
+    throw invalid(
+      instruction,
+      `unsupported mount type "${type}"`,
+      nearest ? `did you mean "${nearest}"?` : `the types are ${Object.keys(KEYS).join(', ')}`,
+    );
+  }
+  if (type === 'ssh') {
+    throw unsupported(
+      instruction,
+      'RUN --mount=type=ssh is not supported in this version',
+      'fetch with a token from a secret mount, or COPY what the step needs',
+    );
+  }
+  for (const [key] of fields) {
+    if (known.includes(key)) continue;
+    const nearest = nearestName(key, known);
+    throw invalid(
+      instruction,
+      `unexpected key "${key}" of a ${type} mount`,
+      nearest ? `did you mean "${nearest}"?` : `it knows ${known.join(', ')}`,
+    );
+  }
+  return fields;
+}
+
+/** Fields with commas are in double quotes. */
+function splitCsv(text: string): string[] {
+  const fields = text.match(/(?:"(?:[^"]|"")*"|[^,"]|"(?=[^"]*$))+/g) ?? [];
+  return fields.map((field) =>
+    field.startsWith('"') && field.endsWith('"') && field.length > 1
+      ? field.slice(1, -1).replaceAll('""', '"')
+      : field,
+  );
+}
