@@ -37,6 +37,8 @@ export function parseMount(instruction: ParsedInstruction, text: string): [strin
       : [field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1)];
   });
   const type = fields.find(([key]) => key === 'type')?.[1].toLowerCase() ?? 'bind';
+  // A type that a variable gives is known only when the stage is converted.
+  if (type.includes('$')) return fields;
   const known = KEYS[type];
   if (!known) {
     const nearest = nearestName(type, Object.keys(KEYS));

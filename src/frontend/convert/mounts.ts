@@ -53,7 +53,7 @@ async function convertMount(
     }
     case 'secret':
       return secretMount(options);
-    default: {
+    case 'bind': {
       const source = options.source();
       const edge = await sourceOf(options.text('from'), source);
       return {
@@ -64,6 +64,10 @@ async function convertMount(
         readonly: !options.flag('rw', 'readwrite'),
       };
     }
+    default:
+      throw new BuildError('INVALID_VALUE', `unsupported mount type "${options.text('type')}"`, {
+        hint: 'the types are bind, cache, tmpfs and secret',
+      });
   }
 }
 
