@@ -178,7 +178,7 @@ function translate(text: string, written: string): { source: string; kind: Kind 
       kind = 'expression';
     } else if (char === '\\') {
       if (i + 1 === text.length) throw malformed(written, 'it ends in a backslash');
-      source += quote(text[++i]!);
+      source += text[++i]!.replace(/[^\w\s]/g, '\\$&');
       kind = 'expression';
     } else if (char === '[' || char === ']') {
       source += char;
@@ -188,8 +188,9 @@ function translate(text: string, written: string): { source: string; kind: Kind 
   return { source: `${source}$`, kind };
 }
 
+/** As moby/patternmatcher, which leaves `^` alone: in brackets it negates. */
 function quote(char: string): string {
-  return /[.+()|{}$^*?\\/]/.test(char) ? `\\${char}` : char;
+  return /[.+()|{}$]/.test(char) ? `\\${char}` : char;
 }
 
 function malformed(pattern: string, why: string): BuildError {

@@ -1,0 +1,109 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { matchPath } from '../../../src/graph/path-match.js';
+import { parseIgnoreFile, type ParentMatch, PatternMatcher } from '../../../src/graph/pattern-matcher.js';
+
+describe('.dockerignore', () => {
+  it('is cleaned line by line', () => {
+    expect(parseIgnoreFile('\ufeff# no\n /a/b/ \n\n#x\n!  /c\n./d/../e\n /\n')).to.deep.equal([
+      'a/b',
+      '!c',
+      'e',
+      '/',
+    ]);
+  });
+
+  for (const [patterns, path, ignored] of [
+    [['foo'], 'foo', true],
+    [['foo'], 'foo/bar', true],
+    [['foo'], 'a/foo', false],
+    [['*/foo'], 'a/foo', true],
+    [['*.tmp'], 'a.tmp', true],
+    [['*.tmp'], 'a/b.tmp', false],
+    [['**/*.tmp'], 'a/b/c.tmp', true],
+    [['**/*.tmp'], 'c.tmp', true],
+    [['**/foo'], 'foo', true],
+    [['**/foo'], 'a/foo/b', true],
+    [['a/**'], 'a/b/c', true],
+    [['a/**'], 'a', false],
+    [['a/**/z'], 'a/z', true],
+    [['a/**/z'], 'a/b/c/z', true],
+    [['a?c'], 'abc', true],
+    [['a?c'], 'a/c', false],
+    [['[a-c]x'], 'bx', true],
+    [['[^a-c]x'], 'bx', false],
+    [['\\*'], '*', true],
+    [['\\*'], 'a', false],
+    [['foo', '!foo/keep'], 'foo/keep', false],
+    [['foo', '!foo/keep'], 'foo/other', true],
+    [['*', '!a', 'a/b'], 'a/b', true],
+    [['*', '!a', 'a/b'], 'a/c', false],
+    [['.'], 'a', false],
+  ] as const) {
+    it(`${patterns.join(' ')} ${ignored ? 'leaves out' : 'keeps'} ${path}`, () => {
+      expect(new PatternMatcher(patterns).matches(path)).to.equal(ignored);
+    });
+  }
+
+  const part = fc.constantFrom('a', 'b', 'ab', '*', '**', '?', 'a*');
+  const pattern = fc
+    .tuple(fc.boolean(), fc.array(part, { minLength: 1, maxLength: 3 }))
+    .map(([negated, parts]) => `${negated ? '!' : ''}${parts.join('/')}`);
+  const path = fc.array(fc.constantFrom('a', 'b', 'ab', 'c'), { minLength: 1, maxLength: 4 });
+
+  it('gives the same going down a tree as for each path alone', () => {
+    fc.assert(
+      fc.property(fc.array(pattern, { maxLength: 5 }), path, (patterns, parts) => {
+        const matcher = new PatternMatcher(patterns);
+        let parent: ParentMatch | undefined;
+        for (let depth = 1; depth <= parts.length; depth++)
+          parent = matcher.matchesBelow(parts.slice(0, depth).join('/'), parent);
+        expect(parent!.matched).to.equal(matcher.matches(parts.join('/')));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('never skips a directory that holds something to keep', () => {
+    fc.assert(
+      fc.property(fc.array(pattern, { maxLength: 5 }), path, (patterns, parts) => {
+        const matcher = new PatternMatcher(patterns);
+        if (matcher.matches(parts.join('/'))) return;
+        for (let depth = 1; depth < parts.length; depth++) {
+          const dir = parts.slice(0, depth).join('/');
+          if (matcher.matches(dir)) expect(matcher.canSkipDirectory(dir)).to.equal(false);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('names the pattern that leaves a path out', () => {
+    expect(new PatternMatcher(['a', '**/b']).matchingPattern('x/b')).to.equal('**/b');
+  });
+});
+
+describe('wildcards of COPY', () => {
+  for (const [pattern, name, matches] of [
+    ['*', 'a', true],
+    ['*', 'a/b', false],
+    ['a*c', 'abbc', true],
+    ['[a-c]?', 'bz', true],
+    ['[^a]', 'b', true],
+    ['[^a]', 'a', false],
+    ['\\*', '*', true],
+    ['\\*', 'x', false],
+    ['a.b', 'axb', false],
+    ['[\\]]', ']', true],
+  ] as const) {
+    it(`${pattern} ${matches ? 'matches' : 'does not match'} ${name}`, () => {
+      expect(matchPath(pattern, name)).to.equal(matches);
+    });
+  }
+
+  for (const pattern of ['[', '[a', '[]', 'a\\', '[a-]']) {
+    it(`refuse the malformed ${pattern}`, () => {
+      expect(() => matchPath(pattern, 'x')).to.throw('malformed');
+    });
+  }
+});
