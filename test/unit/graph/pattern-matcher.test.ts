@@ -51,9 +51,11 @@ describe('.dockerignore', () => {
     .map(([negated, parts]) => `${negated ? '!' : ''}${parts.join('/')}`);
   const path = fc.array(fc.constantFrom('a', 'b', 'ab', 'c'), { minLength: 1, maxLength: 4 });
 
-  it('gives the same going down a tree as for each path alone', () => {
+  // With `!` moby's two ways differ where a directory was not asked about a pattern; BuildKit goes down the tree.
+  it('gives the same going down a tree as for each path alone, without exceptions', () => {
+    const plain = pattern.filter((text) => !text.startsWith('!'));
     fc.assert(
-      fc.property(fc.array(pattern, { maxLength: 5 }), path, (patterns, parts) => {
+      fc.property(fc.array(plain, { maxLength: 5 }), path, (patterns, parts) => {
         const matcher = new PatternMatcher(patterns);
         let parent: ParentMatch | undefined;
         for (let depth = 1; depth <= parts.length; depth++)
