@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { BuildError } from '../../../src/errors.js';
+import type { BuildError } from '../../../src/errors.js';
 import {
   type ConvertOptions,
   convertDockerfile,
