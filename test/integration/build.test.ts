@@ -249,3 +249,52 @@ function pidsNamed(commandLine: string): number[] {
 function processNamed(commandLine: string): boolean {
   return pidsNamed(commandLine).length > 0;
 }
+
+describe('several builds on one store', function () {
+  this.timeout(60_000);
+  const shared = tsbuildIn(tmpDir());
+
+  before(async function () {
+    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    const context = makeContext({
+      Dockerfile: 'FROM scratch\nCOPY . /\nCMD ["/bin/sh"]\n',
+      '.dockerignore': 'Dockerfile\n.dockerignore\n',
+    });
+    makeBaseRootfs(context);
+    await shared.must([context, '-t', 'base']);
+  });
+
+  it('run an equal step once and all get its result', async () => {
+    const context = makeContext({
+      Dockerfile: 'FROM base\nRUN date +%s%N > /when; sleep 1\nRUN cat /when\n',
+    });
+    const builds = await Promise.all(
+      Array.from({ length: 5 }, (_, i) => shared.must([context, '-t', `same${i}`, '--progress=plain'])),
+    );
+    const ids = new Set<string>();
+    for (let i = 0; i < 5; i++) {
+      const { stdout } = await shared.must(['inspect', `same${i}`]);
+      ids.add((JSON.parse(stdout) as { Id: string }[])[0]!.Id);
+    }
+    expect(ids.size).to.equal(1);
+    expect(
+      builds.filter(({ stderr }) => stepsMarked(stderr, 'DONE').some((name) => name.includes('date'))).length,
+    ).to.equal(1);
+    expect(builds.some(({ stderr }) => stderr.includes('waiting for another tsbuild process'))).to.equal(
+      true,
+    );
+  });
+
+  it('that differ all succeed at the same time', async () => {
+    const builds = Array.from({ length: 6 }, (_, i) =>
+      shared.must([
+        makeContext({ Dockerfile: `FROM base\nRUN echo ${i} > /n\nCOPY f /f\n`, f: `${i}\n` }),
+        '-t',
+        `other${i}`,
+      ]),
+    );
+    await Promise.all(builds);
+    const { stdout } = await shared.must(['images', '--format', 'json']);
+    expect(stdout.split('\n').filter((line) => line.includes('/other'))).to.have.length(6);
+  });
+});

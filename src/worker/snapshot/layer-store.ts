@@ -149,7 +149,12 @@ export class LayerStore implements LayerBlobs {
       throw error;
     }
     const target = this.#path(layer.diffId, 'fs');
-    if (!existsSync(target)) renameSync(upper, target);
+    try {
+      if (!existsSync(target)) renameSync(upper, target);
+    } catch (error) {
+      // Another process that made the same layer was first; its directory is equal.
+      if (!existsSync(target)) throw error;
+    }
     return layer;
   }
 
