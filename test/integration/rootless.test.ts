@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { mustRun, PROJECT, runCommand, TSBUILD } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
@@ -9,10 +9,28 @@ import { tmpDir } from '../kit/tmp-dir.js';
 
 const USER = 'tsbuild-test';
 
+/** Whether others may walk to a file: a clone below /root is closed to ordinary users. */
+function isOpenToOthers(path: string): boolean {
+  return path === '/' || ((statSync(path).mode & 0o001) !== 0 && isOpenToOthers(dirname(path)));
+}
+
+/** The command where the user can start it: in place, or a copy with what it needs at run time. */
+async function reachableCommand(home: string): Promise<string> {
+  if (isOpenToOthers(dirname(TSBUILD))) return TSBUILD;
+  const listed = await runCommand('npm', ['ls', '--all', '--omit=dev', '--parseable'], { cwd: PROJECT });
+  const modules = listed.stdout.split('\n').filter((path) => path.startsWith(`${PROJECT}/node_modules/`));
+  const app = join(home, 'app');
+  for (const path of ['bin', 'dist', 'package.json', ...modules.map((path) => relative(PROJECT, path))]) {
+    cpSync(join(PROJECT, path), join(app, path), { recursive: true });
+  }
+  return join(app, 'bin/tsbuild');
+}
+
 /** An ordinary user with ranges of subordinate ids; made once, removed after. */
 describe('an ordinary user with a subuid range', function () {
   this.timeout(120_000);
   let home: string;
+  let command: string;
   let made = false;
 
   const asUser = (...args: string[]) =>
@@ -43,6 +61,7 @@ describe('an ordinary user with a subuid range', function () {
       { program: 'useradd' },
     );
     home = tmpDir();
+    command = await reachableCommand(home);
     if (!readFileSync('/etc/passwd', 'utf8').includes(`\n${USER}:`)) {
       await mustRun('useradd', ['--no-create-home', '--home-dir', home, '--shell', '/bin/sh', USER]);
       made = true;
@@ -73,11 +92,11 @@ describe('an ordinary user with a subuid range', function () {
   });
 
   it('builds the hello example and runs it', async () => {
-    const base = await asUser(TSBUILD, join(home, 'base'), '-t', 'alpine', '--progress=plain');
+    const base = await asUser(command, join(home, 'base'), '-t', 'alpine', '--progress=plain');
     expect(base.status, base.stderr).to.equal(0);
-    const hello = await asUser(TSBUILD, join(home, 'hello'), '-t', 'test', '--progress=plain');
+    const hello = await asUser(command, join(home, 'hello'), '-t', 'test', '--progress=plain');
     expect(hello.status, hello.stderr).to.equal(0);
-    const run = await asUser(TSBUILD, 'run', 'test');
+    const run = await asUser(command, 'run', 'test');
     expect(run.stdout, run.stderr).to.equal('Hallo\n');
   });
 
@@ -88,8 +107,8 @@ describe('an ordinary user with a subuid range', function () {
       f: 'f\n',
     });
     chmodSync(context, 0o755);
-    const build = await asUser(TSBUILD, context, '-t', 'owners');
+    const build = await asUser(command, context, '-t', 'owners');
     expect(build.status, build.stderr).to.equal(0);
-    expect((await asUser(TSBUILD, 'run', 'owners')).stdout).to.equal('1000:2000\n33:44\n');
+    expect((await asUser(command, 'run', 'owners')).stdout).to.equal('1000:2000\n33:44\n');
   });
 });

@@ -27,7 +27,7 @@ export async function convertMounts(
         key === 'from' ? value : expandIn(context, state, value, command.location),
       ]),
     );
-    const mount = await convertMount(new MountOptions(options, state, command), sourceOf, addInput);
+    const mount = await convertMount(new MountOptions(options, state), sourceOf, addInput);
     if ('target' in mount && mount.target === '/')
       throw new BuildError('INVALID_VALUE', 'invalid mount target "/"', { hint: 'mount below the root' });
     mounts.push(mount);
@@ -131,7 +131,7 @@ class MountOptions {
   readonly #values: ReadonlyMap<string, string>;
   readonly #state: StageState;
 
-  constructor(values: ReadonlyMap<string, string>, state: StageState, _command: RunCommand) {
+  constructor(values: ReadonlyMap<string, string>, state: StageState) {
     this.#values = values;
     this.#state = state;
   }
