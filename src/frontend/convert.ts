@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { BuildError, locateError, throwIfAborted } from '../errors.js';
-import type { Definition, Edge, Vertex, VertexOptions } from '../graph/definition.js';
+import type { Definition, Edge, Vertex } from '../graph/definition.js';
 import type { Digest } from '../oci/digest.js';
 import type { ImageConfig } from '../oci/image-config.js';
 import { formatPlatform, parsePlatform, type Platform } from '../oci/platform.js';
@@ -23,13 +23,14 @@ import {
   convertVolume,
   workdirPath,
 } from './convert/metadata.js';
+import { GlobalScope } from './convert/global-scope.js';
 import { convertMounts, type MountSource } from './convert/mounts.js';
 import { convertRun } from './convert/run.js';
 import { addVertex, type ConvertContext, StageState } from './convert/stage-state.js';
-import { expandWord } from './expansion.js';
+import { StepOptions } from './convert/step-options.js';
 import type { ImageResolver, ResolvedImage } from './image-resolver.js';
 import { parseDockerfile } from './parse.js';
-import { isProxyArg, platformArgs } from './platform-args.js';
+import { platformArgs } from './platform-args.js';
 import {
   findStage,
   splitStages,
@@ -110,7 +111,6 @@ export async function convertDockerfile(options: ConvertOptions): Promise<Fronte
 }
 
 const LAYER_KINDS = new Set<Command['kind']>(['add', 'copy', 'run', 'workdir']);
-const LONGEST_NAME = 400;
 
 /** Converts the stages that one target needs, each once. */
 class TargetConverter {
@@ -119,12 +119,10 @@ class TargetConverter {
   readonly #context: ConvertContext;
   readonly #platform: Platform;
   readonly #target: Stage;
-  readonly #globals: ReadonlyMap<string, string>;
-  readonly #platformArgs: ReadonlyMap<string, string>;
+  readonly #globals: GlobalScope;
+  readonly #steps: StepOptions;
   readonly #converted = new Map<Stage, Promise<StageState>>();
   readonly #images = new Map<string, Promise<ResolvedImage>>();
-  readonly #extraHosts: readonly string[];
-  readonly #proxyEnv: readonly string[];
 
   constructor(
     options: ConvertOptions,
@@ -137,16 +135,13 @@ class TargetConverter {
     this.#context = context;
     this.#platform = platform;
     this.#target = targetStage(staged.stages, options.target);
-    this.#platformArgs = platformArgs(
+    const automatic = platformArgs(
       platform,
       options.buildPlatform,
       this.#target.from.stageName ?? String(this.#target.index),
     );
-    this.#globals = this.#evaluateGlobals(staged);
-    this.#extraHosts = options.extraHosts;
-    this.#proxyEnv = Object.entries(options.buildArgs).flatMap(([name, value]) =>
-      isProxyArg(name) ? [`${name.toUpperCase()}=${value}`, `${name.toLowerCase()}=${value}`] : [],
-    );
+    this.#globals = new GlobalScope(context, staged.globalArgs, automatic, options.buildArgs);
+    this.#steps = new StepOptions(options);
   }
 
   async convert(): Promise<Target> {
@@ -170,37 +165,6 @@ class TargetConverter {
       baseHistoryLength: state.baseHistoryLength,
       ...(state.head ? { head: state.head } : {}),
     };
-  }
-
-  #evaluateGlobals(staged: StagedDockerfile): Map<string, string> {
-    const values = new Map(this.#platformArgs);
-    for (const name of values.keys()) {
-      const given = this.#options.buildArgs[name];
-      if (given !== undefined) values.set(name, given);
-    }
-    for (const command of staged.globalArgs) {
-      for (const { name, value } of command.args) {
-        const given = this.#options.buildArgs[name];
-        const chosen =
-          given ?? (value === undefined ? undefined : this.#expandGlobal(value, values, command.location));
-        if (chosen !== undefined) values.set(name, chosen);
-      }
-    }
-    return values;
-  }
-
-  #expandGlobal(text: string, values: ReadonlyMap<string, string>, location: Command['location']): string {
-    try {
-      const { value, unmatched } = expandWord(text, {
-        env: (name) => values.get(name),
-        escape: this.#context.escape,
-      });
-      for (const name of unmatched)
-        this.#context.warn('UndefinedArgInFrom', `FROM argument '${name}' is not declared`, location);
-      return value;
-    } catch (error) {
-      throw locateError(error, { location });
-    }
   }
 
   #stage(stage: Stage): Promise<StageState> {
@@ -250,7 +214,7 @@ class TargetConverter {
   /** The state that FROM gives, and the triggers that run before the stage's own instructions. */
   async #base(stage: Stage): Promise<{ state: StageState; triggers: readonly Command[] }> {
     const { from } = stage;
-    const image = this.#expandGlobal(from.image, this.#globals, from.location);
+    const image = this.#globals.expand(from.image, from.location);
     if (image === '') {
       throw new BuildError('INVALID_VALUE', `base name (${from.image}) should not be blank`, {
         hint: 'give the ARG a default before FROM, or set it with --build-arg',
@@ -258,9 +222,7 @@ class TargetConverter {
       });
     }
     const written =
-      from.platform === undefined
-        ? undefined
-        : this.#expandGlobal(from.platform, this.#globals, from.location);
+      from.platform === undefined ? undefined : this.#globals.expand(from.platform, from.location);
     const label = stageLabel(this.#stages, stage);
     const parent = this.#stages.slice(0, stage.index).findLast((earlier) => earlier.from.stageName === image);
     if (parent) return this.#stageBase(stage, parent, label);
@@ -297,7 +259,7 @@ class TargetConverter {
     adopted.adoptImage(resolved.config);
     adopted.shownIndex = 1;
     const total = 1 + stage.commands.filter((command) => LAYER_KINDS.has(command.kind)).length;
-    adopted.head = this.#imageEdge(resolved, this.#prefix(adopted, 1, total), stage);
+    adopted.head = this.#imageEdge(resolved, this.#steps.prefix(adopted, 1, total), stage);
     const isEmpty = resolved.config.rootfs.diff_ids.length === 0;
     if (isEmpty) adopted.head = undefined;
     return { state: adopted, triggers: this.#takeTriggers(adopted, stage) };
@@ -383,7 +345,7 @@ class TargetConverter {
       case 'arg':
         return convertArg(context, state, command, {
           buildArgs: this.#options.buildArgs,
-          globals: this.#globals,
+          globals: this.#globals.values,
         });
       case 'user':
         return convertUser(context, state, command);
@@ -412,12 +374,12 @@ class TargetConverter {
 
   async #convertCopy(stage: Stage, state: StageState, command: CopyCommand, total: number): Promise<void> {
     const source = command.sources.length === 0 ? undefined : await this.#copySource(stage, command);
-    const options = this.#vertexOptions(stage, state, command, total);
+    const options = this.#steps.next(stage, state, command, total);
     convertCopy(this.#context, state, command, source, options, this.#options.sourceDateEpochSec);
   }
 
   async #convertRun(stage: Stage, state: StageState, command: RunCommand, total: number): Promise<void> {
-    const options = this.#vertexOptions(stage, state, command, total);
+    const options = this.#steps.next(stage, state, command, total);
     const inputs: Edge[] = [];
     const first = state.head ? 1 : 0;
     const sourceOf: MountSource = async (from, source) =>
@@ -521,7 +483,7 @@ class TargetConverter {
   ): void {
     const written = workdirPath(this.#context, state, command);
     const path = posix.resolve('/', written);
-    const options = this.#vertexOptions(stage, state, command, total);
+    const options = this.#steps.next(stage, state, command, total);
     state.config.WorkingDir = written;
     if (path !== '/') {
       const { sourceDateEpochSec } = this.#options;
@@ -547,38 +509,6 @@ class TargetConverter {
       );
     }
     state.addHistory(`WORKDIR ${written}`, path !== '/');
-  }
-
-  #vertexOptions(
-    stage: Stage,
-    state: StageState,
-    command: Command | RunCommand,
-    total: number,
-  ): VertexOptions {
-    state.shownIndex += 1;
-    const text = command.original.replace(/\s*\n\s*/g, ' ');
-    const name = `${this.#prefix(state, state.shownIndex, total)}${text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text}`;
-    return {
-      name,
-      location: command.location,
-      stage: String(stage.index),
-      position: `${stage.from.stageName ?? stage.index}#${state.instruction}`,
-      ...(this.#ignoresCache(stage) ? { ignoreCache: true } : {}),
-      ...(this.#proxyEnv.length > 0 ? { proxyEnv: this.#proxyEnv } : {}),
-      ...(this.#extraHosts.length > 0 ? { extraHosts: this.#extraHosts } : {}),
-    };
-  }
-
-  #ignoresCache(stage: Stage): boolean {
-    if (this.#options.noCache) return true;
-    const names = this.#options.noCacheFilter.map((name) => name.toLowerCase());
-    return names.includes(stage.from.stageName ?? '') || names.includes(String(stage.index));
-  }
-
-  #prefix(state: StageState, index: number, total: number): string {
-    const platform = this.#options.platforms.length > 1 ? `${formatPlatform(state.platform)} ` : '';
-    const label = state.label === '' ? '' : `${state.label} `;
-    return `[${platform}${label}${String(index).padStart(String(total).length)}/${total}] `;
   }
 }
 

@@ -1,0 +1,59 @@
+import type { VertexOptions } from '../../graph/definition.js';
+import { formatPlatform, type Platform } from '../../oci/platform.js';
+import type { Command } from '../command.js';
+import { isProxyArg } from '../platform-args.js';
+import type { Stage } from '../stages.js';
+import type { StageState } from './stage-state.js';
+
+const LONGEST_NAME = 400;
+
+interface StepSettings {
+  readonly buildArgs: Readonly<Record<string, string>>;
+  readonly platforms: readonly Platform[];
+  readonly noCache: boolean;
+  readonly noCacheFilter: readonly string[];
+  readonly extraHosts: readonly string[];
+}
+
+/** What the vertices of instructions carry beside their ops: names as BuildKit shows them, places, cache switches. */
+export class StepOptions {
+  readonly #settings: StepSettings;
+  readonly #proxyEnv: readonly string[];
+
+  constructor(settings: StepSettings) {
+    this.#settings = settings;
+    this.#proxyEnv = Object.entries(settings.buildArgs).flatMap(([name, value]) =>
+      isProxyArg(name) ? [`${name.toUpperCase()}=${value}`, `${name.toLowerCase()}=${value}`] : [],
+    );
+  }
+
+  /** Options of the stage's next step; counts it. */
+  next(stage: Stage, state: StageState, command: Command, total: number): VertexOptions {
+    state.shownIndex += 1;
+    const text = command.original.replace(/\s*\n\s*/g, ' ');
+    const shown = text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
+    const { extraHosts } = this.#settings;
+    return {
+      name: `${this.prefix(state, state.shownIndex, total)}${shown}`,
+      location: command.location,
+      stage: String(stage.index),
+      position: `${stage.from.stageName ?? stage.index}#${state.instruction}`,
+      ...(this.#ignoresCache(stage) ? { ignoreCache: true } : {}),
+      ...(this.#proxyEnv.length > 0 ? { proxyEnv: this.#proxyEnv } : {}),
+      ...(extraHosts.length > 0 ? { extraHosts } : {}),
+    };
+  }
+
+  /** `[builder 2/5] `; with the platform where the build has several. */
+  prefix(state: StageState, index: number, total: number): string {
+    const platform = this.#settings.platforms.length > 1 ? `${formatPlatform(state.platform)} ` : '';
+    const label = state.label === '' ? '' : `${state.label} `;
+    return `[${platform}${label}${String(index).padStart(String(total).length)}/${total}] `;
+  }
+
+  #ignoresCache(stage: Stage): boolean {
+    if (this.#settings.noCache) return true;
+    const names = this.#settings.noCacheFilter.map((name) => name.toLowerCase());
+    return names.includes(stage.from.stageName ?? '') || names.includes(String(stage.index));
+  }
+}
