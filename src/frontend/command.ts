@@ -18,6 +18,8 @@ interface CommandBase {
   readonly location: SourceLocation;
   /** The joined line, for names and excerpts. */
   readonly original: string;
+  /** It comes from ONBUILD of the base. */
+  readonly isTrigger?: boolean;
 }
 
 export interface FromCommand extends CommandBase {

@@ -141,7 +141,7 @@ class TargetConverter {
       this.#target.from.stageName ?? String(this.#target.index),
     );
     this.#globals = new GlobalScope(context, staged.globalArgs, automatic, options.buildArgs);
-    this.#steps = new StepOptions(options);
+    this.#steps = new StepOptions({ ...options, escape: context.escape });
   }
 
   async convert(): Promise<Target> {
@@ -325,7 +325,7 @@ class TargetConverter {
         { location },
       );
     }
-    return { ...parseCommand({ ...parsed.instructions[0]!, location }), location };
+    return { ...parseCommand({ ...parsed.instructions[0]!, location }), location, isTrigger: true };
   }
 
   async #convertCommand(stage: Stage, state: StageState, command: Command, total: number): Promise<void> {

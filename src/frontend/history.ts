@@ -21,40 +21,45 @@ export function runText(args: readonly string[], buildArgs: readonly string[]): 
   return `RUN ${[...prefix, ...args].join(' ')} # buildkit`;
 }
 
-/** Go's `%q` of a pointer to the config's record. */
+/** Go's `%+v` of the config's record. */
 export function healthcheckText(healthcheck: Healthcheck): string {
-  const duration = (value: number | undefined) => `"${formatDurationNs(value ?? 0)}"`;
   const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = healthcheck;
-  const retries = goQuoteRune(Retries ?? 0);
-  return `HEALTHCHECK &{${quotedList(Test ?? [])} ${duration(Interval)} ${duration(Timeout)} ${duration(StartPeriod)} ${duration(StartInterval)} ${retries}}`;
+  const fields = {
+    Test: `[${(Test ?? []).join(' ')}]`,
+    Interval: formatDurationNs(Interval ?? 0),
+    Timeout: formatDurationNs(Timeout ?? 0),
+    StartPeriod: formatDurationNs(StartPeriod ?? 0),
+    StartInterval: formatDurationNs(StartInterval ?? 0),
+    Retries: String(Retries ?? 0),
+  };
+  const pairs = Object.entries(fields).map(([name, value]) => `${name}:${value}`);
+  return `HEALTHCHECK {${pairs.join(' ')}}`;
 }
 
+const ESCAPES: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\t': '\\t',
+  '\r': '\\r',
+  '\v': '\\v',
+  '\f': '\\f',
+  '\b': '\\b',
+  '\x07': '\\a',
+};
+
+/** What Go does not call printable is escaped; of blanks only the ASCII one is. */
 function goQuote(text: string): string {
-  const escapes: Record<string, string> = {
-    '\n': '\\n',
-    '\t': '\\t',
-    '\r': '\\r',
-    '\v': '\\v',
-    '\f': '\\f',
-    '\b': '\\b',
-    '\x07': '\\a',
-  };
-  const quoted = text.replace(/["\\]/g, '\\$&').replace(/[\n\t\r\v\f\b\x07]/g, (char) => escapes[char]!);
-  return `"${quoted.replace(/[\x00-\x1f\x7f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
+  const quoted = text.replace(
+    /["\\]|[^ \p{L}\p{M}\p{N}\p{P}\p{S}]/gu,
+    (char) => ESCAPES[char] ?? goEscape(char),
+  );
+  return `"${quoted}"`;
 }
 
-function goQuoteRune(value: number): string {
-  const escapes: Record<number, string> = {
-    7: '\\a',
-    8: '\\b',
-    9: '\\t',
-    10: '\\n',
-    11: '\\v',
-    12: '\\f',
-    13: '\\r',
-    39: "\\'",
-    92: '\\\\',
-  };
-  if (escapes[value]) return `'${escapes[value]}'`;
-  return value < 0x20 ? `'\\x${value.toString(16).padStart(2, '0')}'` : `'${String.fromCodePoint(value)}'`;
+function goEscape(char: string): string {
+  const code = char.codePointAt(0)!;
+  const hex = code.toString(16);
+  if (code < 0x80) return `\\x${hex.padStart(2, '0')}`;
+  return code < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
 }

@@ -73,7 +73,7 @@ export function stageNotFound(
   );
 }
 
-/** What is shown in brackets before a step: the stage's name, `stage-N` in a file of several, nothing for a lone one. */
+/** What is shown in brackets before a step: the stage's name or `stage-N`, and nothing where the file has only one. */
 export function stageLabel(stages: readonly Stage[], stage: Stage): string {
-  return stage.from.stageName ?? (stages.length > 1 ? `stage-${stage.index}` : '');
+  return stages.length > 1 ? (stage.from.stageName ?? `stage-${stage.index}`) : '';
 }

@@ -24,7 +24,7 @@ export function readFlags<T extends Readonly<Record<string, FlagKind>>>(
   const seen = new Set<string>();
   for (const flag of instruction.flags) {
     const [, name = '', value] = /^--([^=]*)(?:=(.*))?$/s.exec(flag)!;
-    const kind = table[name];
+    const kind = Object.hasOwn(table, name) ? table[name] : undefined;
     if (kind === undefined) throw unknownFlag(instruction, name, Object.keys(table));
     if (kind !== 'list' && seen.has(name))
       throw invalid(instruction, `duplicate flag "--${name}" of ${instruction.keyword}`);
@@ -42,8 +42,9 @@ function flagValue(
   list: string[],
 ) {
   if (kind === 'boolean') {
-    if (value === undefined || value === 'true') return true;
-    if (value === 'false') return false;
+    const lower = value?.toLowerCase();
+    if (lower === undefined || lower === 'true') return true;
+    if (lower === 'false') return false;
     throw invalid(
       instruction,
       `the flag "--${name}" of ${instruction.keyword} takes true or false, not "${value}"`,
@@ -76,6 +77,16 @@ export function invalid(instruction: ParsedInstruction, message: string, hint?: 
 
 export function syntax(instruction: ParsedInstruction, message: string, hint?: string): BuildError {
   return new BuildError('DOCKERFILE_SYNTAX', message, { hint, location: instruction.location });
+}
+
+/** `--from` and the like name a stage before any variable has a value. @throws INVALID_VALUE */
+export function refuseVariable(instruction: ParsedInstruction, flag: string, value: string): void {
+  if (!/\$./.test(value)) return;
+  throw invalid(
+    instruction,
+    `variable expansion is not supported for ${flag}, found "${value}"`,
+    `add a stage above: FROM ${value} AS source, with the ARG before the first FROM; then write ${flag}=source`,
+  );
 }
 
 export function unsupported(instruction: ParsedInstruction, message: string, hint: string): BuildError {

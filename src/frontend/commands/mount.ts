@@ -1,6 +1,6 @@
 import { nearestName } from '../../errors.js';
 import type { ParsedInstruction } from '../instruction-line.js';
-import { invalid, unsupported } from './flags.js';
+import { invalid, refuseVariable, unsupported } from './flags.js';
 
 const COMMON = ['type', 'target', 'dst', 'destination'];
 const KEYS: Readonly<Record<string, readonly string[]>> = {
@@ -25,21 +25,25 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   ssh: [...COMMON, 'id', 'required', 'mode', 'uid', 'gid'],
 };
 
+/** Switches: alone they stand for `true`. */
+const SWITCHES = new Set(['ro', 'readonly', 'rw', 'readwrite', 'required']);
+
 /**
- * The fields of `RUN --mount`: CSV, keys in lower case, a key alone stands for `true`. Values may hold variables.
+ * The fields of `RUN --mount`: CSV, keys in lower case. Values may hold variables, but for `from`.
  * @throws INVALID_VALUE for an unknown type or key, UNSUPPORTED for ssh
  */
 export function parseMount(instruction: ParsedInstruction, text: string): [string, string][] {
   const fields = splitCsv(text).map((field): [string, string] => {
     const equals = field.indexOf('=');
-    return equals < 0
-      ? [field.trim().toLowerCase(), 'true']
-      : [field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1)];
+    if (equals < 0) return [switchKey(instruction, field), 'true'];
+    return [field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1)];
   });
+  const from = fields.find(([key]) => key === 'from')?.[1];
+  if (from !== undefined) refuseVariable(instruction, 'from', from);
   const type = fields.find(([key]) => key === 'type')?.[1].toLowerCase() ?? 'bind';
   // A type that a variable gives is known only when the stage is converted.
   if (type.includes('$')) return fields;
-  const known = KEYS[type];
+  const known = Object.hasOwn(KEYS, type) ? KEYS[type] : undefined;
   if (!known) {
     const nearest = nearestName(type, Object.keys(KEYS));
     throw invalid(
@@ -65,6 +69,12 @@ export function parseMount(instruction: ParsedInstruction, text: string): [strin
     );
   }
   return fields;
+}
+
+function switchKey(instruction: ParsedInstruction, field: string): string {
+  const key = field.trim().toLowerCase();
+  if (SWITCHES.has(key)) return key;
+  throw invalid(instruction, `invalid field "${field}" of --mount: it lacks a value`, `write ${key}=VALUE`);
 }
 
 /** Fields with commas are in double quotes. */

@@ -4,7 +4,8 @@ import type { ParsedHeredoc, ParsedInstruction } from '../instruction-line.js';
 import { KEYWORDS } from '../lexers.js';
 import { parseDurationNs } from './duration.js';
 import { parseMount } from './mount.js';
-import { invalid, readFlags, syntax, unsupported } from './flags.js';
+import { parseHeredocWord } from '../heredoc.js';
+import { invalid, readFlags, refuseVariable, syntax, unsupported } from './flags.js';
 
 type CommandParser = (instruction: ParsedInstruction) => Command;
 
@@ -100,8 +101,7 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
   return {
     ...baseOf(instruction),
     kind: 'run',
-    // An empty RUN runs the shell with nothing to do.
-    args: instruction.args.length === 0 ? [''] : instruction.args,
+    args: instruction.args,
     shellForm: !instruction.json,
     heredocs: instruction.heredocs,
     mounts: flags.mount.map((mount) => parseMount(instruction, mount)),
@@ -137,14 +137,9 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
       `write ${keyword} SOURCE... DESTINATION; the destination could be "."`,
     );
   }
-  const written = args.slice(0, -1);
+  if (flags.from !== undefined) refuseVariable(instruction, '--from', flags.from);
   const heredocs = instruction.heredocs;
-  const isHeredoc = (word: string) =>
-    heredocs.some((heredoc) =>
-      new RegExp(`^\\d*<<-?\\s*["']?${escapeRegExp(heredoc.name)}["']?$`).test(word),
-    );
-  const sources =
-    heredocs.length === 0 ? written : written.filter((word) => !isHeredoc(word) && !/^<<-?$/.test(word));
+  const sources = heredocs.length === 0 ? args.slice(0, -1) : sourcesBeside(instruction);
   if (flags.checksum !== undefined)
     throw unsupported(
       instruction,
@@ -152,7 +147,7 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
       'leave the flag out',
     );
   const destination = args.at(-1)!;
-  if (heredocs.length > 0 && isHeredoc(destination)) {
+  if (heredocs.length > 0 && isHeredocWord(destination)) {
     throw syntax(instruction, `${keyword} cannot accept a heredoc as a destination`);
   }
   return {
@@ -163,15 +158,33 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
     destination,
     excludes: flags.exclude,
     parents: flags.parents,
-    unpack: isAdd && !instruction.flags.includes('--unpack=false'),
+    unpack: isAdd && !instruction.flags.some((flag) => flag.toLowerCase() === '--unpack=false'),
     ...(flags.from === undefined ? {} : { from: flags.from }),
     ...(flags.chown === undefined ? {} : { chown: flags.chown }),
     ...(flags.chmod === undefined ? {} : { chmod: flags.chmod }),
   };
 }
 
-function escapeRegExp(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+/** The sources that are paths, where others are heredocs. */
+function sourcesBeside(instruction: ParsedInstruction): string[] {
+  const written = instruction.args.slice(0, -1);
+  const lone = written.find((word) => /^\d*<<-?$/.test(word));
+  if (lone !== undefined) {
+    throw syntax(
+      instruction,
+      `the heredoc "${lone}" of ${instruction.keyword} has a blank before its delimiter`,
+      `write ${lone}${instruction.heredocs[0]!.name}, without a blank`,
+    );
+  }
+  return written.filter((word) => !isHeredocWord(word));
+}
+
+function isHeredocWord(word: string): boolean {
+  try {
+    return parseHeredocWord(word) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function parseArg(instruction: ParsedInstruction): Command {
@@ -213,7 +226,8 @@ function list(instruction: ParsedInstruction, kind: 'expose' | 'volume'): Comman
   readFlags(instruction, {});
   if (instruction.args.length === 0)
     throw syntax(instruction, `${instruction.keyword} requires at least one argument`);
-  const items = kind === 'expose' ? [...instruction.args].sort() : instruction.args;
+  const items =
+    kind === 'expose' ? [...instruction.args].sort() : instruction.args.map((item) => item.trim());
   return { ...baseOf(instruction), kind, items };
 }
 

@@ -1,12 +1,18 @@
 import { posix } from 'node:path';
 import { BuildError } from '../../errors.js';
 import type { Edge, VertexOptions } from '../../graph/definition.js';
-import type { FileAction, Owner } from '../../graph/op.js';
+import type { CopyAction, FileAction, Owner } from '../../graph/op.js';
 import type { CopyCommand } from '../command.js';
 import { refuseRemote } from '../commands/remote-source.js';
-import { expandWord } from '../expansion.js';
 import { chompTabs } from '../heredoc.js';
-import { addVertex, type ConvertContext, expandIn, type StageState } from './stage-state.js';
+import {
+  addVertex,
+  type ConvertContext,
+  expandBodyIn,
+  expandIn,
+  INLINE_DOCUMENT,
+  type StageState,
+} from './stage-state.js';
 
 /** COPY and ADD: one file vertex with an action for each source. `source` is where the sources are read from. */
 export function convertCopy(
@@ -19,49 +25,31 @@ export function convertCopy(
 ): void {
   const expand = (text: string) => expandIn(context, state, text, command.location);
   const sources = command.sources.map(expand);
-  for (const source of command.kind === 'add' ? sources : []) refuseRemote(source);
+  for (const source of sources) refuseRemote(command.kind, source);
   const destination = expand(command.destination);
-  const owner = command.chown === undefined ? undefined : parseOwner(expand(command.chown));
-  const mode = command.chmod === undefined ? undefined : parseMode(expand(command.chmod), command);
-  const several = sources.length + command.heredocs.length > 1;
-  if (several && !isDirectoryWord(destination)) {
-    throw new BuildError(
-      'INVALID_VALUE',
-      `When using ${command.kind.toUpperCase()} with more than one source file, the destination must be a directory and end with a /`,
-      {
-        hint: `write "${destination}/"`,
-        location: command.location,
-      },
-    );
-  }
+  const chown = expand(command.chown ?? '');
+  const chmod = expand(command.chmod ?? '');
   const inputs: Edge[] = state.head ? [state.head] : [];
   const input = source ? inputs.push(source) - 1 : -1;
   const target = posix.resolve(state.workingDirectory, destination);
   const attributes = {
-    ...(owner === undefined ? {} : { owner }),
-    ...(timestampSec === undefined ? {} : { timestampSec }),
-  };
-  const files = command.heredocs.map((heredoc): FileAction => {
-    const content = heredoc.chomp ? chompTabs(heredoc.content) : heredoc.content;
-    const data = heredoc.expand
-      ? expandWord(content, { env: (name) => state.env.get(name), escape: '\\', skipQuotes: true }).value
-      : content;
-    const path = isDirectoryWord(destination) ? posix.join(target, heredoc.name) : target;
-    return { kind: 'mkfile', path, mode: typeof mode === 'number' ? mode : 0o644, data, ...attributes };
-  });
-  const copies = sources.map((word): FileAction => ({
     kind: 'copy',
-    input,
-    source: command.parents ? pivotPath(word) : posix.resolve('/', word),
     destination: target,
     destinationIsDirectory: isDirectoryWord(destination),
+    ...(chown === '' ? {} : { owner: parseOwner(chown) }),
+    ...(chmod === '' ? {} : { mode: parseMode(chmod, command) }),
+    ...(timestampSec === undefined ? {} : { timestampSec }),
+  } as const;
+  const copies = sources.map((word): FileAction => ({
+    ...attributes,
+    input,
+    source: command.parents ? pivotPath(word) : posix.resolve('/', word),
     allowWildcard: true,
     unpack: command.kind === 'add' && command.unpack,
-    ...attributes,
-    ...(mode === undefined ? {} : { mode }),
-    ...(command.excludes.length === 0 ? {} : { excludePatterns: command.excludes.map(expand) }),
+    ...(command.excludes.length === 0 ? {} : { excludePatterns: command.excludes }),
     ...(command.parents ? { parents: true } : {}),
   }));
+  const files = heredocActions(context, state, command, inputs, { ...attributes, unpack: false });
   state.head = addVertex(
     context,
     { kind: 'file', base: state.head ? 0 : -1, actions: [...copies, ...files], platform: state.platform },
@@ -71,13 +59,40 @@ export function convertCopy(
   const words = [
     command.kind.toUpperCase(),
     ...(command.parents ? ['--parents'] : []),
-    ...(command.chown === undefined ? [] : [`--chown=${expand(command.chown)}`]),
-    ...(command.chmod === undefined ? [] : [`--chmod=${expand(command.chmod)}`]),
+    ...(chown === '' ? [] : [`--chown=${chown}`]),
+    ...(chmod === '' ? [] : [`--chmod=${chmod}`]),
     ...sources,
     ...command.heredocs.map((heredoc) => `<<${heredoc.name}`),
     destination,
   ];
   state.addHistory(`${words.join(' ')} # buildkit`, true);
+}
+
+/** Heredocs are files of a directory of their own, and copied from there like any other. Variables keep quotes as they are. */
+function heredocActions(
+  context: ConvertContext,
+  state: StageState,
+  command: CopyCommand,
+  inputs: Edge[],
+  attributes: Omit<CopyAction, 'input' | 'source' | 'allowWildcard'>,
+): FileAction[] {
+  if (command.heredocs.length === 0) return [];
+  const actions = command.heredocs.map((heredoc): FileAction => {
+    const content = heredoc.chomp ? chompTabs(heredoc.content) : heredoc.content;
+    const data = heredoc.expand ? expandBodyIn(context, state, content, command.location) : content;
+    return { kind: 'mkfile', path: `/${heredoc.name}`, mode: 0o644, data };
+  });
+  const edge = addVertex(context, { kind: 'file', base: -1, actions }, [], {
+    name: INLINE_DOCUMENT,
+    location: command.location,
+  });
+  const input = inputs.push(edge) - 1;
+  return command.heredocs.map(({ name }) => ({
+    ...attributes,
+    input,
+    source: `/${name}`,
+    allowWildcard: false,
+  }));
 }
 
 /** `--parents` gives the first `/./` a meaning, so only what is around it is cleaned. */
@@ -99,8 +114,8 @@ export function parseOwner(text: string): Owner {
 }
 
 function parseMode(text: string, command: CopyCommand): number | string {
-  if (/^[0-7]{1,5}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return Number.parseInt(text, 8);
-  if (/^([ugoa]*[+=-][rwxXst]*)(,[ugoa]*[+=-][rwxXst]*)*$/.test(text)) return text;
+  if (/^[0-7]+$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return Number.parseInt(text, 8);
+  if (/^[ugoa]*([+=-][rwxXst]*)+(,[ugoa]*([+=-][rwxXst]*)+)*$/.test(text)) return text;
   throw new BuildError(
     'INVALID_VALUE',
     `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`,

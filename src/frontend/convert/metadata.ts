@@ -47,8 +47,12 @@ export function convertArg(
 ): void {
   const texts = command.args.map(({ name: written, value: fallback }) => {
     const name = expandIn(context, state, written, command.location);
-    const own = fallback === undefined ? undefined : expandIn(context, state, fallback, command.location);
-    const value = values.buildArgs[name] ?? own ?? values.globals.get(name);
+    const given = Object.hasOwn(values.buildArgs, name) ? values.buildArgs[name] : undefined;
+    const fallbackValue = () =>
+      fallback === undefined
+        ? values.globals.get(name)
+        : expandIn(context, state, fallback, command.location);
+    const value = given ?? fallbackValue();
     if (value !== undefined && !name.startsWith('BUILDKIT_SBOM_SCAN_')) state.env.set(name, value);
     state.buildArgs.push({ name, value });
     return value === undefined ? name : `${name}=${value}`;
@@ -77,7 +81,7 @@ export function convertStopsignal(context: ConvertContext, state: StageState, co
   const signal = expandIn(context, state, command.text, command.location);
   const name = signal.toUpperCase().replace(/^SIG/, '');
   const isRealTime = /^RTM(IN|AX)([+-]\d{1,2})?$/.test(name);
-  if (!/^[1-9]\d?$/.test(signal) && !SIGNALS.includes(name) && !isRealTime) {
+  if (!/^-?0*[1-9]\d*$/.test(signal) && !SIGNALS.includes(name) && !isRealTime) {
     throw new BuildError('INVALID_VALUE', `Invalid signal: ${signal}`, {
       hint: 'use a name such as SIGTERM, or its number',
       location: command.location,
@@ -122,9 +126,12 @@ function expandPorts(word: string, command: ListCommand): string[] {
       hint: 'write a port, a range such as 8000-8010, and tcp, udp or sctp after a slash',
       location: command.location,
     });
-  const match = /^(\d+)(?:-(\d+))?(?:\/([A-Za-z]+))?$/.exec(word);
+  // Docker's `host:port:port` is accepted, and only the container's port counts.
+  const match = /^(?:(?:\[?[0-9A-Fa-f.:]*\]?:)?(?:\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:\/([A-Za-z]*))?$/.exec(
+    word,
+  );
   if (!match) throw invalid('it is no port');
-  const protocol = (match[3] ?? 'tcp').toLowerCase();
+  const protocol = (match[3] || 'tcp').toLowerCase();
   if (!['tcp', 'udp', 'sctp'].includes(protocol)) throw invalid(`the protocol "${match[3]}" is not known`);
   const first = Number(match[1]);
   const last = Number(match[2] ?? match[1]);
@@ -140,7 +147,8 @@ export function convertShell(state: StageState, command: ListCommand): void {
 
 export function convertCmd(state: StageState, command: ShellFormCommand): void {
   const args = withShell(state, command);
-  state.config.Cmd = args;
+  delete state.config.Cmd;
+  if (args.length > 0) state.config.Cmd = args;
   state.config.ArgsEscaped = true;
   state.hasOwnCommand = true;
   state.addHistory(`CMD ${quotedList(args)}`, false);
@@ -149,7 +157,8 @@ export function convertCmd(state: StageState, command: ShellFormCommand): void {
 /** ENTRYPOINT takes away a CMD that this stage did not set itself. */
 export function convertEntrypoint(state: StageState, command: ShellFormCommand): void {
   const args = withShell(state, command);
-  state.config.Entrypoint = args;
+  delete state.config.Entrypoint;
+  if (args.length > 0) state.config.Entrypoint = args;
   if (!state.hasOwnCommand) delete state.config.Cmd;
   state.addHistory(`ENTRYPOINT ${quotedList(args)}`, false);
 }
@@ -159,7 +168,7 @@ export function withShell(
   state: StageState,
   command: { readonly args: readonly string[]; readonly shellForm: boolean },
 ): readonly string[] {
-  if (!command.shellForm || command.args.length === 0) return command.args;
+  if (!command.shellForm) return command.args;
   return [...(state.config.Shell ?? ['/bin/sh', '-c']), command.args.join(' ')];
 }
 

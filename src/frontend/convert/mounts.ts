@@ -61,7 +61,7 @@ async function convertMount(
         input: edge ? addInput(edge) : -1,
         source,
         target: options.target(),
-        readonly: !options.flag('rw', 'readwrite'),
+        readonly: options.readonly(true),
       };
     }
     default:
@@ -90,7 +90,7 @@ async function cacheMount(
     type: 'cache',
     id: options.text('id') ?? target,
     target,
-    readonly: options.flag('ro', 'readonly'),
+    readonly: options.readonly(false),
     sharing,
     ...(edge ? { input: addInput(edge), source } : {}),
     mode: options.octal('mode', 0o755),
@@ -148,6 +148,16 @@ class MountOptions {
     throw new BuildError('INVALID_VALUE', `invalid value "${value}" for "${keys[0]}"`, {
       hint: 'use true or false',
     });
+  }
+
+  /** The last switch that is written wins. */
+  readonly(fallback: boolean): boolean {
+    let readonly = fallback;
+    for (const key of this.#values.keys()) {
+      if (key === 'ro' || key === 'readonly') readonly = this.flag(key);
+      if (key === 'rw' || key === 'readwrite') readonly = !this.flag(key);
+    }
+    return readonly;
   }
 
   /** Relative ones start at the working directory. */

@@ -4,7 +4,7 @@ import type { RunCommand } from '../command.js';
 import { chompTabs, parseHeredocWord } from '../heredoc.js';
 import { runText } from '../history.js';
 import { withShell } from './metadata.js';
-import { addVertex, type ConvertContext, type StageState } from './stage-state.js';
+import { addVertex, type ConvertContext, INLINE_DOCUMENT, type StageState } from './stage-state.js';
 
 /** RUN: one exec vertex, and for a heredoc script a file that is bound into it. */
 export function convertRun(
@@ -75,7 +75,7 @@ function runArguments(
         actions: [{ kind: 'mkfile', path: `/${only!.name}`, mode: 0o755, data: content }],
       },
       [],
-      { name: `preparing inline document ${only!.name}`, location: command.location },
+      { name: INLINE_DOCUMENT, location: command.location },
     );
     return {
       args: withShell(state, { args: [path], shellForm: true }),

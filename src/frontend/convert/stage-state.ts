@@ -10,6 +10,9 @@ import { historyEntry } from '../history.js';
 
 export type MutableConfig = { -readonly [K in keyof ContainerConfig]: ContainerConfig[K] };
 
+/** Name of the vertex that holds heredocs as files. */
+export const INLINE_DOCUMENT = '[internal] preparing inline document';
+
 /** PATH of an image whose config has none. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -41,7 +44,7 @@ export class StageState {
 
   /** Takes over what a base image's config says. */
   adoptImage(config: ImageConfig): void {
-    this.config = { ...config.config };
+    this.config = knownFields(config.config ?? {});
     this.author = config.author;
     this.history = [...(config.history ?? [])];
     this.baseHistoryLength = this.history.length;
@@ -99,6 +102,31 @@ export class StageState {
   }
 }
 
+const CONFIG_FIELDS: readonly (keyof ContainerConfig)[] = [
+  'User',
+  'ExposedPorts',
+  'Env',
+  'Entrypoint',
+  'Cmd',
+  'Volumes',
+  'WorkingDir',
+  'Labels',
+  'StopSignal',
+  'ArgsEscaped',
+  'Healthcheck',
+  'OnBuild',
+  'Shell',
+];
+
+/** Old images carry fields of the container that made them (`Hostname`, `Image`, …), and nulls. */
+function knownFields(config: ContainerConfig): MutableConfig {
+  const known = CONFIG_FIELDS.flatMap((field) => {
+    const value = config[field];
+    return value === undefined || value === null ? [] : [[field, value]];
+  });
+  return Object.fromEntries(known) as MutableConfig;
+}
+
 /** Collects vertices, warnings and the numbers that names need. */
 export interface ConvertContext {
   readonly vertices: Map<Digest, Vertex>;
@@ -141,13 +169,25 @@ export function expandWordsIn(
   return expansionIn(context, state, text, location).words;
 }
 
+/** The body of a heredoc: quotes mean nothing, and the escape character is always `\`. */
+export function expandBodyIn(
+  context: ConvertContext,
+  state: StageState,
+  text: string,
+  location: SourceLocation,
+): string {
+  return expansionIn({ ...context, escape: '\\' }, state, text, location, true).value;
+}
+
 function expansionIn(
   context: ConvertContext,
   state: StageState,
   text: string,
   location: SourceLocation,
+  skipQuotes = false,
 ): Expansion {
-  const expansion = expandWord(text, { env: (name) => state.env.get(name), escape: context.escape });
+  const env = (name: string) => state.env.get(name);
+  const expansion = expandWord(text, { env, escape: context.escape, skipQuotes });
   for (const name of expansion.unmatched) {
     if (state.buildArgs.some((arg) => arg.name === name)) continue;
     context.warn('UndefinedVar', `Usage of undefined variable '$${name}'`, location);

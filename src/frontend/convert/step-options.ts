@@ -1,6 +1,8 @@
 import type { VertexOptions } from '../../graph/definition.js';
 import { formatPlatform, type Platform } from '../../oci/platform.js';
-import type { Command } from '../command.js';
+import type { Command, RunCommand } from '../command.js';
+import { expandWord } from '../expansion.js';
+import { parseHeredocWord } from '../heredoc.js';
 import { isProxyArg } from '../platform-args.js';
 import type { Stage } from '../stages.js';
 import type { StageState } from './stage-state.js';
@@ -8,6 +10,7 @@ import type { StageState } from './stage-state.js';
 const LONGEST_NAME = 400;
 
 interface StepSettings {
+  readonly escape: '\\' | '`';
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly platforms: readonly Platform[];
   readonly noCache: boolean;
@@ -30,11 +33,11 @@ export class StepOptions {
   /** Options of the stage's next step; counts it. */
   next(stage: Stage, state: StageState, command: Command, total: number): VertexOptions {
     state.shownIndex += 1;
-    const text = command.original.replace(/\s*\n\s*/g, ' ');
+    const { escape, extraHosts } = this.#settings;
+    const text = shownText(command, state, escape).replace(/\s*\n\s*/g, ' ');
     const shown = text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
-    const { extraHosts } = this.#settings;
     return {
-      name: `${this.prefix(state, state.shownIndex, total)}${shown}`,
+      name: `${this.prefix(state, state.shownIndex, total)}${command.isTrigger ? 'ONBUILD ' : ''}${shown}`,
       location: command.location,
       stage: String(stage.index),
       position: `${stage.from.stageName ?? stage.index}#${state.instruction}`,
@@ -56,4 +59,33 @@ export class StepOptions {
     const names = this.#settings.noCacheFilter.map((name) => name.toLowerCase());
     return names.includes(stage.from.stageName ?? '') || names.includes(String(stage.index));
   }
+}
+
+/** The line with its variables expanded. RUN keeps quotes and what it sets itself; of a heredoc it shows the first line. */
+function shownText(command: Command, state: StageState, escape: '\\' | '`'): string {
+  const env = (name: string) => state.env.get(name);
+  const isRun = command.kind === 'run';
+  const text = `${command.original}${isRun ? heredocSummary(command) : ''}`;
+  return upperKeyword(
+    expandedOr(text, () => expandWord(text, { env, escape, rawQuotes: isRun, skipUnset: isRun }).value),
+  );
+}
+
+function expandedOr(text: string, expand: () => string): string {
+  try {
+    return expand();
+  } catch {
+    return text;
+  }
+}
+
+function upperKeyword(text: string): string {
+  return text.replace(/^\S+/, (keyword) => keyword.toUpperCase());
+}
+
+function heredocSummary({ args, heredocs }: RunCommand): string {
+  const [only, more] = heredocs;
+  if (!only || more || !parseHeredocWord(args[0]!.trim())) return '';
+  const [first = '', ...rest] = only.content.trim().split(/\r?\n/);
+  return ` (${first}${rest.length > 0 ? '...' : ''})`;
 }
