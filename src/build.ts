@@ -1,17 +1,14 @@
 import { availableParallelism } from 'node:os';
-import { BuildError, locateError } from './errors.js';
-import { type BuildInput, readBuildInput } from './build-input.js';
+import { locateError } from './errors.js';
+import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
-import { locateWord } from './frontend/ast.js';
-import { convertDockerfile, type FrontendResult } from './frontend/convert.js';
+import type { FrontendResult } from './frontend/convert.js';
 import type { BuiltImage, Result } from './graph/contract.js';
-import { hostPlatform, parsePlatform } from './oci/platform.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
 import type { ProgressListener } from './progress.js';
 import { CacheRecords } from './cache/cache-records.js';
-import { createSecretReader } from './secrets.js';
 import { Solver } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { createWorker, type Worker } from './worker/worker.js';
@@ -27,34 +24,38 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   const signal = options.signal ?? new AbortController().signal;
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
   const store = openStore(options);
-  const input = await readBuildInput(options);
+  const compilation = await compile(options, store, signal);
   try {
-    return await buildInput(options, { store, input, names, signal });
+    return await buildCompiled(options, { store, compilation, names, signal });
   } catch (error) {
-    throw await withSource(error, input);
+    throw await withSource(error, compilation.input);
+  } finally {
+    compilation.agents.close();
   }
 }
 
 interface BuildContext {
   readonly store: Store;
-  readonly input: BuildInput;
+  readonly compilation: Compilation;
   readonly names: readonly string[];
   readonly signal: AbortSignal;
 }
 
-async function buildInput(options: BuildOptions, context: BuildContext): Promise<BuildResult> {
-  const { store, input, signal } = context;
+async function buildCompiled(options: BuildOptions, context: BuildContext): Promise<BuildResult> {
+  const { store, compilation, signal } = context;
+  const { frontend, input, remote, agents, secret } = compilation;
   const onProgress = options.onProgress ?? (() => undefined);
-  const frontend = await convert(options, context);
   const warnings = frontend.warnings;
   for (const warning of warnings) onProgress(warning);
   const worker = createWorker({
     state: store.state,
     layers: store.layers,
     imageSource: store.imageSource,
-    contexts: input.contexts,
+    remoteSources: remote,
+    contexts: input.directories,
     lock: store.lock,
-    secret: createSecretReader(options.secrets ?? {}),
+    secret,
+    sshSocket: (id) => agents.socket(id),
   });
   try {
     const { results, stats } = await solve(options, frontend, { store, worker, signal, onProgress });
@@ -72,26 +73,6 @@ async function buildInput(options: BuildOptions, context: BuildContext): Promise
   } finally {
     await worker.close();
   }
-}
-
-function convert(options: BuildOptions, { store, input, signal }: BuildContext): Promise<FrontendResult> {
-  const { sourceDateEpochSec } = input;
-  return convertDockerfile({
-    dockerfile: input.dockerfile,
-    buildArgs: input.buildArgs,
-    platforms: (options.platforms ?? []).map(parsePlatform),
-    buildPlatform: hostPlatform(),
-    labels: options.labels ?? {},
-    noCache: options.noCache ?? false,
-    noCacheFilter: options.noCacheFilter ?? [],
-    network: options.network ?? 'default',
-    imageResolver: store.imageSource,
-    ignorePatterns: input.ignorePatterns,
-    extraHosts: options.addHosts ?? [],
-    signal,
-    ...(options.target === undefined ? {} : { target: options.target }),
-    ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }),
-  });
 }
 
 /** One result for each target, in order; a target without a head is an empty image. */
@@ -128,9 +109,10 @@ const EXPORT_VERTEX = 'export';
 async function exportAll(
   options: BuildOptions,
   images: readonly BuiltImage[],
-  { store, input, names, signal }: BuildContext,
+  { store, compilation, names, signal }: BuildContext,
   onProgress: ProgressListener,
 ): Promise<Pick<BuildResult, 'descriptor' | 'platforms' | 'names'>> {
+  const { sourceDateEpochSec } = compilation.frontend;
   const outputs: readonly OutputSpec[] = options.outputs?.length ? options.outputs : [{ type: 'image' }];
   const name = `exporting to ${outputs.map((output) => output.type).join(', ')}`;
   onProgress({ kind: 'announced', digest: EXPORT_VERTEX, atMs: Date.now(), name, inputs: [] });
@@ -146,7 +128,7 @@ async function exportAll(
       stdout: options.stdout ?? process.stdout,
       signal,
       onProgress: (row) => onProgress({ kind: 'transfer', digest: EXPORT_VERTEX, atMs: Date.now(), ...row }),
-      ...(input.sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec: input.sourceDateEpochSec }),
+      ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }),
     });
     onProgress({ kind: 'done', digest: EXPORT_VERTEX, atMs: Date.now() });
     return exported;
@@ -155,14 +137,4 @@ async function exportAll(
     onProgress({ kind: 'failed', digest: EXPORT_VERTEX, atMs: Date.now(), message: located.message });
     throw located;
   }
-}
-
-/** Gives an error with a place in the Dockerfile the Dockerfile's text for the excerpt, and the word that its message quotes. */
-async function withSource(error: unknown, input: BuildInput): Promise<unknown> {
-  if (!(error instanceof BuildError) || error.location?.file !== input.dockerfile.name) return error;
-  const quoted = [...error.message.matchAll(/"([^"]+)"/g)].flatMap((match) => [
-    match[1]!,
-    match[1]!.replace(/^\//, ''),
-  ]);
-  return error.withSource(input.dockerfile, await locateWord(input.dockerfile.text, error.location, quoted));
 }

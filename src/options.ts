@@ -17,7 +17,7 @@ export interface StoreOptions {
 export type SecretOrigin = { readonly file: string } | { readonly env: string };
 
 export interface BuildOptions extends StoreOptions {
-  /** Directory of the build context, or `-` for a Dockerfile on stdin without a context. */
+  /** Directory of the build context, a repository, a URL, or `-` for an archive or a Dockerfile on stdin. */
   readonly context: string;
   /** Path of the Dockerfile (relative to the working directory), `-` for stdin; default `<context>/Dockerfile`. */
   readonly file?: string;
@@ -41,6 +41,18 @@ export interface BuildOptions extends StoreOptions {
   readonly addHosts?: readonly string[];
   /** Secrets for `RUN --mount=type=secret`, by id: a file, or a variable of the environment. */
   readonly secrets?: Readonly<Record<string, SecretOrigin>>;
+  /** Agents for `RUN --mount=type=ssh` and git, by id: the path of a socket, or of files with keys. */
+  readonly ssh?: Readonly<Record<string, { readonly paths: readonly string[] }>>;
+  /** Contexts by name: a directory, `docker-image://NAME`, `oci-layout://DIR`, a repository, a URL. */
+  readonly buildContexts?: Readonly<Record<string, string>>;
+  /** What RUN may ask for: `network.host`, `security.insecure`. */
+  readonly allow?: readonly string[];
+  /** Size of /dev/shm of RUN. */
+  readonly shmSizeBytes?: number;
+  /** `nofile=1024:2048`, of RUN. */
+  readonly ulimits?: readonly string[];
+  /** Also asks tsbuild's own set of rules. */
+  readonly checksExtra?: boolean;
   /** Processes at once; default: the number of CPUs. */
   readonly jobs?: number;
   readonly stdin?: Readable;

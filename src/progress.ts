@@ -60,7 +60,10 @@ export interface WarningEvent {
   /** Name of the rule, where a rule found it. */
   readonly rule?: string;
   readonly message: string;
+  /** What the rule wants, in one sentence. */
   readonly detail?: string;
+  /** Where the rule has its page. */
+  readonly url?: string;
   readonly location?: SourceLocation;
 }
 

@@ -18,6 +18,8 @@ export interface StateRoot {
   readonly snapshots: string;
   /** Cache mounts of RUN. */
   readonly mounts: string;
+  /** What is known of URLs, and bare repositories of git sources. */
+  readonly sources: string;
   /** Logs of steps. */
   readonly logs: string;
   /** flock files. */
@@ -44,6 +46,7 @@ export function openStateRoot(path: string): StateRoot {
     stat: join(path, 'stat'),
     snapshots: join(path, 'snapshots'),
     mounts: join(path, 'mounts'),
+    sources: join(path, 'sources'),
     logs: join(path, 'logs'),
     locks: join(path, 'locks'),
     work: join(path, 'work'),

@@ -14,6 +14,7 @@ const KEYS = [
   'rewrite-timestamp',
   'unpack',
   'store',
+  'source-date-epoch',
 ];
 
 /**
@@ -61,6 +62,8 @@ export function parseOutput(text: string): OutputSpec {
     push: flag('push'),
     tar: flag('tar'),
     ociMediaTypes: flag('oci-mediatypes'),
+    rewriteTimestamp: flag('rewrite-timestamp'),
+    sourceDateEpochSec: epochOf(text, values.get('source-date-epoch')),
     annotations: Object.keys(annotations).length > 0 ? annotations : undefined,
   };
   return Object.fromEntries(
@@ -73,6 +76,13 @@ function splitCsv(text: string): string[] {
   for (const [, quoted, plain] of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
     fields.push(quoted === undefined ? plain! : quoted.replaceAll('""', '"'));
   return fields.filter((field) => field !== '');
+}
+
+/** Empty says nothing. */
+function epochOf(text: string, value: string | undefined): number | undefined {
+  if (value === undefined || value === '') return undefined;
+  if (/^\d{1,15}$/.test(value)) return Number(value);
+  throw usage(text, `"source-date-epoch" takes seconds since 1970, not "${value}"`, undefined);
 }
 
 function booleanOf(text: string, key: string, value: string): boolean {

@@ -39,7 +39,10 @@ function causes(error: BuildError): string[] {
 }
 
 /** The failing lines marked with `>>>`, and two lines around them. */
-function excerptOf({ location, source }: BuildError, paint: Paint): string | undefined {
+export function excerptOf(
+  { location, source }: Pick<BuildError, 'location' | 'source'>,
+  paint: Paint,
+): string | undefined {
   if (!location || !source) return undefined;
   const lines = source.text.split('\n');
   const first = Math.max(1, location.startLine - CONTEXT_LINES);

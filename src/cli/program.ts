@@ -33,16 +33,9 @@ const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
 const UNSUPPORTED: readonly string[] = [
   '--cache-from',
   '--cache-to',
-  '--ssh',
-  '--build-context',
-  '--allow',
-  '--ulimit',
-  '--shm-size',
   '--resource',
   '--cgroup-parent',
   '--attest',
-  '--call',
-  '--check',
   '--builder',
   '--explain',
   '--keep-going',
@@ -115,12 +108,12 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
   const program = new Command('tsbuild')
     .description('Builds container images from Dockerfiles, without a daemon.')
     .version(version, '-V, --version', 'print the version')
-    .usage('[build] [OPTIONS] PATH | -\n       tsbuild COMMAND [OPTIONS]')
+    .usage('[build] [OPTIONS] PATH | URL | -\n       tsbuild COMMAND [OPTIONS]')
     .addHelpText('after', EXAMPLES)
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  addBuild(program, context);
+  addBuild(program, context, exit);
   addImageCommands(program, context);
   addTransferCommands(program, context);
   addRun(program, context, exit);
@@ -139,19 +132,37 @@ const list = (value: string, previous: unknown) => [
   value,
 ];
 
-function addBuild(program: Command, context: CommandContext): void {
+function addBuild(program: Command, context: CommandContext, exit: (status: number) => void): void {
   const command = withStoreOptions(program.command('build'))
     .description('build an image from a Dockerfile (the default command)')
-    .argument('<path>', 'directory with the files for COPY and ADD, or - for a Dockerfile on standard input')
+    .argument(
+      '<path>',
+      'directory with the files for COPY and ADD, a repository, a URL, or - for an archive or a Dockerfile on standard input',
+    )
     .optionsGroup('Input:')
     .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile), - for standard input')
     .option('--build-arg <name=value>', 'set an ARG; without a value, take the environment’s', list)
+    .option(
+      '--build-arg-file <file>',
+      'set ARGs from a file with a NAME=VALUE on each line; repeatable',
+      list,
+    )
+    .option(
+      '--build-context <name=value>',
+      'a context with a name: DIR, docker-image://NAME, oci-layout://DIR, a repository, a URL; repeatable',
+      list,
+    )
     .option('--target <stage>', 'build this stage, by name or number')
     .option('--platform <list>', 'platforms of the result, such as linux/amd64,linux/arm64')
     .option('--pull', 'ask the registry for FROM images, even for those of the local store')
     .option(
       '--secret <spec>',
       'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=NAME',
+      list,
+    )
+    .option(
+      '--ssh <spec>',
+      'an agent for RUN --mount=type=ssh and git: default, or ID=SOCKET or KEYFILE',
       list,
     )
     .optionsGroup('Result:')
@@ -172,6 +183,18 @@ function addBuild(program: Command, context: CommandContext): void {
     .option('--jobs <number>', 'RUN steps at once (default: the number of CPUs)')
     .option('--network <mode>', 'network of RUN: default, none or host')
     .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list)
+    .option(
+      '--allow <right>',
+      'let the Dockerfile ask for network.host or security.insecure; repeatable',
+      list,
+    )
+    .option('--shm-size <size>', 'size of /dev/shm of RUN, such as 128m')
+    .option('--ulimit <name=soft:hard>', 'a limit of RUN, such as nofile=1024:2048; repeatable', list)
+    .option('--verify-reproducible', 'build twice, and name what differs')
+    .optionsGroup('Checks (nothing is built):')
+    .option('--check', 'ask the rules of docs/rules; exit status 1 when one finds something')
+    .option('--check-extra', 'the same with tsbuild’s own set of rules')
+    .option('--call <method>', 'check, outline or targets; ,format=json for machines')
     .optionsGroup('Display:')
     .addOption(
       new Option('--progress <mode>', 'how progress is shown on standard error').choices([...PROGRESS_MODES]),
@@ -182,7 +205,7 @@ function addBuild(program: Command, context: CommandContext): void {
     command.addOption(new Option(flag).hideHelp());
   command.action(async (path: string, options) => {
     const { runBuild } = await import('./commands/build.js');
-    await runBuild(path, options, context);
+    exit(await runBuild(path, options, context));
   });
 }
 

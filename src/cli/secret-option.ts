@@ -28,3 +28,16 @@ export function parseSecret(text: string): [id: string, origin: SecretOrigin] {
   if (env !== undefined) return [id, { env }];
   return [id, process.env[id] === undefined ? { file: id } : { env: id }];
 }
+
+/**
+ * `--ssh default`, `--ssh ID=SOCKET`, `--ssh ID=KEYFILE,…`; without a path the socket of SSH_AUTH_SOCK.
+ */
+export function parseSsh(text: string): [id: string, origin: { readonly paths: readonly string[] }] {
+  const equals = text.indexOf('=');
+  if (equals < 0) return [text, { paths: [process.env['SSH_AUTH_SOCK'] ?? ''] }];
+  const paths = text
+    .slice(equals + 1)
+    .split(',')
+    .filter(Boolean);
+  return [text.slice(0, equals), { paths }];
+}

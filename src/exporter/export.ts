@@ -34,17 +34,37 @@ export async function exportImages(
   for (const output of outputs) {
     const own = (output.names ?? []).map((name) => formatReference(parseReference(name)));
     for (const name of own) names.add(name);
-    tree =
-      (await EXPORTERS[output.type](images, output, {
-        ...deps,
-        names: [...new Set([...deps.names, ...own])],
-      })) ?? tree;
+    const sourceDateEpochSec = output.sourceDateEpochSec ?? deps.sourceDateEpochSec;
+    const ownDeps = {
+      ...deps,
+      names: [...new Set([...deps.names, ...own])],
+      ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }),
+    };
+    const clamped =
+      sourceDateEpochSec === undefined || output.rewriteTimestamp === false
+        ? images
+        : await Promise.all(images.map((image) => clampImage(image, sourceDateEpochSec, deps)));
+    tree = (await EXPORTERS[output.type](clamped, output, ownDeps)) ?? tree;
   }
   return {
     names: [...names],
     platforms: images.map((image, i) => ({ platform: image.platform, ...platformOf(tree, i) })),
     ...(tree ? { descriptor: tree.root } : {}),
   };
+}
+
+/** Layers of the base image keep their times. */
+async function clampImage(
+  image: BuiltImage,
+  latestSec: number,
+  { layers, signal }: ExportDependencies,
+): Promise<BuiltImage> {
+  const history = image.config.history ?? [];
+  const inBase = history.slice(0, image.baseHistoryLength).filter((entry) => !entry.empty_layer).length;
+  const clamped = image.layers.map((layer, i) =>
+    i < inBase || layer.blob ? layer : layers.clampTimes(layer, latestSec, signal),
+  );
+  return { ...image, layers: await Promise.all(clamped) };
 }
 
 function platformOf(tree: StoredTree | undefined, i: number): Pick<BuiltPlatform, 'manifest' | 'imageId'> {

@@ -36,7 +36,7 @@ export function assembleConfig(image: BuiltImage, sourceDateEpochSec: number | u
 
 /**
  * History with the times of the layers: an entry without a layer takes the time of the first new layer, or of the one before
- * it. With SOURCE_DATE_EPOCH, what this build adds is not younger than that. A missing entry is made up.
+ * it. With SOURCE_DATE_EPOCH, what this build adds is of that time. A missing entry is made up.
  */
 function datedHistory(image: BuiltImage, epochSec: number | undefined): HistoryEntry[] {
   const written = image.config.history ?? [];
@@ -51,7 +51,7 @@ function datedHistory(image: BuiltImage, epochSec: number | undefined): HistoryE
   const dated = [...written, ...missing].map((entry, i) => {
     const layer = entry.empty_layer ? undefined : (layers.next().value as Layer);
     if (i < image.baseHistoryLength && entry.created !== undefined) return entry;
-    const created = layer && clampTime(layer.createdAt, epochSec);
+    const created = layer && creationTime(layer, epochSec);
     return created === undefined ? entry : { created, ...entry };
   });
   return fillTimes(dated);
@@ -73,11 +73,10 @@ function fillTimes(history: readonly HistoryEntry[]): HistoryEntry[] {
   });
 }
 
-function clampTime(createdAt: string | undefined, epochSec: number | undefined): string | undefined {
+/** With SOURCE_DATE_EPOCH everything that this build adds has that time. */
+function creationTime({ createdAt }: Layer, epochSec: number | undefined): string | undefined {
   if (createdAt === undefined || epochSec === undefined) return createdAt;
-  return Date.parse(createdAt) > epochSec * 1000
-    ? new Date(epochSec * 1000).toISOString().replace('.000Z', 'Z')
-    : createdAt;
+  return new Date(epochSec * 1000).toISOString().replace('.000Z', 'Z');
 }
 
 /** The manifest as bytes, indented as BuildKit does. */

@@ -16,6 +16,10 @@ export interface OutputSpec {
   /** `type=image,push=true`. */
   readonly push?: boolean;
   readonly ociMediaTypes?: boolean;
+  /** In place of the build's SOURCE_DATE_EPOCH, seconds. */
+  readonly sourceDateEpochSec?: number;
+  /** Files of this build's layers are not younger than SOURCE_DATE_EPOCH; default: true where there is one. */
+  readonly rewriteTimestamp?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 

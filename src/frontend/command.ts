@@ -18,6 +18,8 @@ interface CommandBase {
   readonly location: SourceLocation;
   /** The joined line, for names and excerpts. */
   readonly original: string;
+  /** Comment lines directly above. */
+  readonly comments: readonly string[];
   /** It comes from ONBUILD of the base. */
   readonly isTrigger?: boolean;
 }
@@ -51,8 +53,12 @@ export interface CopyCommand extends CommandBase {
   readonly chmod?: string;
   readonly excludes: readonly string[];
   readonly parents: boolean;
-  /** ADD: `--unpack=false` keeps archives as they are. */
-  readonly unpack: boolean;
+  /** ADD: archives of the context are unpacked unless it is false, those of URLs when it is true. */
+  readonly unpack?: boolean;
+  /** ADD: the digest of a URL's file, or a repository's commit. */
+  readonly checksum?: string;
+  /** ADD: written, it says that the source is a repository. */
+  readonly keepGitDirectory?: boolean;
 }
 
 /** ENV and LABEL. */

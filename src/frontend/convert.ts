@@ -3,11 +3,14 @@ import { BuildError, locateError, throwIfAborted } from '../errors.js';
 import type { Definition, Edge, Vertex } from '../graph/definition.js';
 import type { Digest } from '../oci/digest.js';
 import type { ImageConfig } from '../oci/image-config.js';
-import { formatPlatform, parsePlatform, type Platform } from '../oci/platform.js';
+import type { Platform } from '../oci/platform.js';
 import type { WarningEvent } from '../progress.js';
 import type { Command, CopyCommand, OnbuildCommand, RunCommand } from './command.js';
-import { parseCommand } from './commands/parse-command.js';
+import type { ContextSource, NamedContexts } from './context-source.js';
+import { Bases, LAYER_KINDS } from './convert/bases.js';
 import { convertCopy, parseOwner } from './convert/copy.js';
+import { type ExpandedFrom, expandFroms, lintDefaultBases } from './convert/from.js';
+import { GlobalScope } from './convert/global-scope.js';
 import {
   convertArg,
   convertCmd,
@@ -23,23 +26,20 @@ import {
   convertVolume,
   workdirPath,
 } from './convert/metadata.js';
-import { GlobalScope } from './convert/global-scope.js';
 import { convertMounts, type MountSource } from './convert/mounts.js';
 import { convertRun } from './convert/run.js';
-import { addVertex, type ConvertContext, StageState } from './convert/stage-state.js';
+import { resolveSourceDateEpoch, type SourceInspector } from './convert/source-date-epoch.js';
+import { Sources } from './convert/sources.js';
+import { addVertex, type ConvertContext, type StageState } from './convert/stage-state.js';
 import { StepOptions } from './convert/step-options.js';
-import type { ImageResolver, ResolvedImage } from './image-resolver.js';
+import type { ImageResolver } from './image-resolver.js';
+import { lintFile } from './lint/file-rules.js';
+import { lintRun } from './lint/instruction-rules.js';
+import { Linter } from './lint/linter.js';
+import { describedBy, type Outline, OutlineRecorder } from './outline.js';
 import { parseDockerfile } from './parse.js';
 import { platformArgs } from './platform-args.js';
-import {
-  findStage,
-  splitStages,
-  type Stage,
-  type StagedDockerfile,
-  stageLabel,
-  stageNotFound,
-  targetStage,
-} from './stages.js';
+import { splitStages, type Stage, type StagedDockerfile, targetStage } from './stages.js';
 
 export interface ConvertOptions {
   readonly dockerfile: { readonly name: string; readonly text: string };
@@ -53,11 +53,26 @@ export interface ConvertOptions {
   /** Names of stages that are built again. */
   readonly noCacheFilter: readonly string[];
   readonly network: 'default' | 'none' | 'host';
+  /** What RUN may ask for: `network.host`, `security.insecure`. */
+  readonly allow: readonly string[];
+  readonly shmSizeBytes?: number;
+  readonly ulimits: readonly string[];
   readonly imageResolver: ImageResolver;
-  readonly ignorePatterns: readonly string[];
+  readonly sourceInspector: SourceInspector;
+  readonly mainContext: ContextSource;
+  readonly namedContexts: NamedContexts;
   /** `host:ip` */
   readonly extraHosts: readonly string[];
+  /** Takes the place of the build argument SOURCE_DATE_EPOCH. */
   readonly sourceDateEpochSec?: number;
+  /** Rules of tsbuild's own set are asked, too. */
+  readonly lintsExtra?: boolean;
+  /** Nothing is going to be built: images that cannot be had are tolerated. */
+  readonly describesOnly?: boolean;
+  /** Without a target all stages are converted. */
+  readonly convertsAll?: boolean;
+  /** Hears of each warning at once, also of those before an error. */
+  readonly onWarning?: (warning: WarningEvent) => void;
   readonly signal: AbortSignal;
 }
 
@@ -65,6 +80,8 @@ export interface FrontendResult {
   readonly definition: Definition;
   readonly targets: readonly Target[];
   readonly warnings: readonly WarningEvent[];
+  readonly outline: Outline;
+  readonly sourceDateEpochSec?: number;
 }
 
 /** One platform of the result. */
@@ -84,71 +101,148 @@ export interface Target {
  */
 export async function convertDockerfile(options: ConvertOptions): Promise<FrontendResult> {
   const parsed = parseDockerfile(options.dockerfile.text, options.dockerfile.name);
-  const staged = splitStages(parsed);
-  const vertices = new Map<Digest, Vertex>();
-  const warnings = new Map<string, WarningEvent>();
-  const context: ConvertContext = {
-    vertices,
+  const linter = new Linter(parsed, {
+    checkOption: options.buildArgs['BUILDKIT_DOCKERFILE_CHECK'],
+    extra: options.lintsExtra,
+    onWarning: options.onWarning,
+  });
+  return convertParsed(options, splitStages(parsed), {
+    parsed,
+    linter,
+    outline: new OutlineRecorder(),
+    vertices: new Map<Digest, Vertex>(),
     escape: parsed.escape,
-    warn: (rule, message, location) =>
-      void warnings.set(`${rule} ${location.startLine} ${message}`, {
-        kind: 'warning',
-        atMs: Date.now(),
-        rule,
-        message,
-        location,
-      }),
-  };
+  });
+}
+
+interface FileContext extends ConvertContext {
+  readonly parsed: ReturnType<typeof parseDockerfile>;
+}
+
+async function convertParsed(
+  options: ConvertOptions,
+  staged: StagedDockerfile,
+  context: FileContext,
+): Promise<FrontendResult> {
+  const { linter, outline, vertices } = context;
+  const { stages, globalArgs } = staged;
+  lintFile(context.parsed, stages, linter);
+  const target = targetStage(stages, options.target);
   const platforms = options.platforms.length > 0 ? options.platforms : [options.buildPlatform];
+  const scopeOf = (platform: Platform, buildArgs: ConvertOptions['buildArgs'], recorder?: OutlineRecorder) =>
+    new GlobalScope(
+      context.escape,
+      globalArgs,
+      platformArgs(platform, options.buildPlatform, target.from.stageName ?? String(target.index)),
+      buildArgs,
+      recorder,
+    );
+  lintDefaultBases(stages, () => scopeOf(platforms[0]!, {}), linter);
+  const epoch = await epochOf(options, stages, context, scopeOf(platforms[0]!, options.buildArgs, outline));
   const targets = await Promise.all(
-    platforms.map((platform) => new TargetConverter(options, staged, context, platform).convert()),
+    platforms
+      .map((platform) => {
+        const globals = scopeOf(platform, epoch.buildArgs);
+        globals.replace('SOURCE_DATE_EPOCH', epoch.text);
+        const froms = expandFroms(stages, globals, linter);
+        const isDefaultTarget = options.target === undefined;
+        return new TargetConverter(
+          { ...options, ...epoch, platform, target, isDefaultTarget, stages, globals, froms },
+          context,
+        );
+      })
+      .map((converter) => converter.convert()),
   );
+  linter.failOnWarning();
+  const { stageName: name, comments } = target.from;
+  const description = name === undefined ? undefined : describedBy(comments, name);
   return {
     definition: { vertices, sources: [options.dockerfile] },
     targets,
-    warnings: [...warnings.values()],
+    warnings: linter.warnings,
+    outline: {
+      ...(name === undefined ? {} : { name }),
+      ...(description === undefined ? {} : { description }),
+      ...outline.outline(),
+    },
+    ...(epoch.sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec: epoch.sourceDateEpochSec }),
   };
 }
 
-const LAYER_KINDS = new Set<Command['kind']>(['add', 'copy', 'run', 'workdir']);
+/** SOURCE_DATE_EPOCH in seconds, and the build arguments with its value in place of its name. */
+async function epochOf(
+  options: ConvertOptions,
+  stages: readonly Stage[],
+  context: ConvertContext,
+  globals: GlobalScope,
+) {
+  const { SOURCE_DATE_EPOCH: given, ...rest } = options.buildArgs;
+  const written = given ?? (globals.values.get('SOURCE_DATE_EPOCH') || undefined);
+  const sourceDateEpochSec =
+    options.sourceDateEpochSec ??
+    (written === undefined
+      ? undefined
+      : await resolveSourceDateEpoch(written, {
+          ...options,
+          platform: options.platforms[0] ?? options.buildPlatform,
+          stages,
+          globals,
+          escape: context.escape,
+          inspector: options.sourceInspector,
+        }));
+  const text = sourceDateEpochSec === undefined ? undefined : String(sourceDateEpochSec);
+  const buildArgs = given === undefined || text === undefined ? rest : { ...rest, SOURCE_DATE_EPOCH: text };
+  return { text, buildArgs, ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }) };
+}
 
-/** Converts the stages that one target needs, each once. */
+interface TargetOptions extends Omit<ConvertOptions, 'target'> {
+  readonly platform: Platform;
+  readonly target: Stage;
+  /** No target was named. */
+  readonly isDefaultTarget: boolean;
+  readonly stages: readonly Stage[];
+  readonly globals: GlobalScope;
+  readonly froms: readonly ExpandedFrom[];
+}
+
+/** Converts the stages that one platform's target needs, each once. */
 class TargetConverter {
-  readonly #options: ConvertOptions;
-  readonly #stages: readonly Stage[];
+  readonly #options: TargetOptions;
   readonly #context: ConvertContext;
-  readonly #platform: Platform;
-  readonly #target: Stage;
-  readonly #globals: GlobalScope;
+  readonly #sources: Sources;
+  readonly #bases: Bases;
   readonly #steps: StepOptions;
   readonly #converted = new Map<Stage, Promise<StageState>>();
-  readonly #images = new Map<string, Promise<ResolvedImage>>();
 
-  constructor(
-    options: ConvertOptions,
-    staged: StagedDockerfile,
-    context: ConvertContext,
-    platform: Platform,
-  ) {
+  constructor(options: TargetOptions, context: ConvertContext) {
     this.#options = options;
-    this.#stages = staged.stages;
     this.#context = context;
-    this.#platform = platform;
-    this.#target = targetStage(staged.stages, options.target);
-    const automatic = platformArgs(
-      platform,
-      options.buildPlatform,
-      this.#target.from.stageName ?? String(this.#target.index),
-    );
-    this.#globals = new GlobalScope(context, staged.globalArgs, automatic, options.buildArgs);
     this.#steps = new StepOptions({ ...options, escape: context.escape });
+    const stageState = (stage: Stage) => this.#stage(stage);
+    const stageHead = async (stage: Stage) => (await this.#stage(stage)).head;
+    this.#sources = new Sources({ ...options, stageHead }, context);
+    this.#bases = new Bases(
+      {
+        ...options,
+        stageState,
+        isStrict: options.platforms.length > 0,
+        severalPlatforms: options.platforms.length > 1,
+        toleratesUnknownImages: options.describesOnly ?? false,
+      },
+      this.#sources,
+      context,
+    );
   }
 
   async convert(): Promise<Target> {
-    const state = await this.#stage(this.#target);
+    const { target, platform, platforms, convertsAll, isDefaultTarget, stages } = this.#options;
+    if (convertsAll && isDefaultTarget) for (const stage of stages) await this.#stage(stage);
+    const state = await this.#stage(target);
     for (const [name, value] of Object.entries(this.#options.labels))
       state.config.Labels = { ...state.config.Labels, [name]: value };
-    const { os, architecture, variant } = state.platform;
+    // Platforms that were asked for are those of the image, whatever its base was made for.
+    const own = platforms.length > 0 ? platform : state.platform;
+    const { os, architecture, variant } = own;
     const config: ImageConfig = {
       architecture,
       os,
@@ -160,7 +254,7 @@ class TargetConverter {
       history: state.history,
     };
     return {
-      platform: state.platform,
+      platform: own,
       config,
       baseHistoryLength: state.baseHistoryLength,
       ...(state.head ? { head: state.head } : {}),
@@ -179,7 +273,8 @@ class TargetConverter {
   async #convertStage(stage: Stage): Promise<StageState> {
     throwIfAborted(this.#options.signal);
     this.#prefetch(stage);
-    const { state, triggers } = await this.#base(stage);
+    const { state, triggers, isReplaced } = await this.#bases.of(stage);
+    if (isReplaced) return state;
     const commands = [...triggers, ...stage.commands];
     const layers = commands.filter((command) => LAYER_KINDS.has(command.kind)).length;
     const total = layers + (state.shownIndex > 0 ? 1 : 0);
@@ -198,134 +293,10 @@ class TargetConverter {
   #prefetch(stage: Stage): void {
     for (const command of stage.commands) {
       if (command.kind !== 'copy' || command.from === undefined) continue;
-      const other = this.#stageNamed(command.from, stage.index);
+      const other = this.#sources.stageNamed(command.from, stage.index);
       const started: Promise<unknown> = other ? this.#stage(other) : Promise.resolve();
       started.catch(() => undefined);
     }
-  }
-
-  #stageNamed(name: string, before: number): Stage | undefined {
-    return (
-      findStage(this.#stages, name, before) ??
-      (/^\d+$/.test(name) && Number(name) < before ? this.#stages[Number(name)] : undefined)
-    );
-  }
-
-  /** The state that FROM gives, and the triggers that run before the stage's own instructions. */
-  async #base(stage: Stage): Promise<{ state: StageState; triggers: readonly Command[] }> {
-    const { from } = stage;
-    const image = this.#globals.expand(from.image, from.location);
-    if (image === '') {
-      throw new BuildError('INVALID_VALUE', `base name (${from.image}) should not be blank`, {
-        hint: 'give the ARG a default before FROM, or set it with --build-arg',
-        location: from.location,
-      });
-    }
-    const written =
-      from.platform === undefined ? undefined : this.#globals.expand(from.platform, from.location);
-    const label = stageLabel(this.#stages, stage);
-    const parent = this.#stages.slice(0, stage.index).findLast((earlier) => earlier.from.stageName === image);
-    if (parent) return this.#stageBase(stage, parent, label);
-    const platform = written ? parsePlatformAt(written, from.location) : this.#platform;
-    const state = new StageState(label, platform);
-    if (image === 'scratch') {
-      state.config.WorkingDir = '/';
-      state.ensurePath();
-      return { state, triggers: [] };
-    }
-    return this.#imageBase(stage, state, image, written !== undefined);
-  }
-
-  async #stageBase(
-    stage: Stage,
-    parent: Stage,
-    label: string,
-  ): Promise<{ state: StageState; triggers: readonly Command[] }> {
-    const parentState = await this.#stage(parent);
-    const state = new StageState(label, parentState.platform);
-    state.adoptStage(parentState);
-    return { state, triggers: this.#takeTriggers(state, stage) };
-  }
-
-  async #imageBase(
-    stage: Stage,
-    state: StageState,
-    image: string,
-    explicit: boolean,
-  ): Promise<{ state: StageState; triggers: readonly Command[] }> {
-    const strict = explicit || this.#options.platforms.length > 0;
-    const resolved = await this.#image(image, state.platform, strict, stage.from.location);
-    const adopted = strict ? state : new StageState(state.label, resolved.platform);
-    adopted.adoptImage(resolved.config);
-    adopted.shownIndex = 1;
-    const total = 1 + stage.commands.filter((command) => LAYER_KINDS.has(command.kind)).length;
-    adopted.head = this.#imageEdge(resolved, this.#steps.prefix(adopted, 1, total), stage);
-    const isEmpty = resolved.config.rootfs.diff_ids.length === 0;
-    if (isEmpty) adopted.head = undefined;
-    return { state: adopted, triggers: this.#takeTriggers(adopted, stage) };
-  }
-
-  #imageEdge(resolved: ResolvedImage, prefix: string, stage: Stage): Edge {
-    const op = { kind: 'source', identifier: resolved.identifier, platform: resolved.platform } as const;
-    const name = `${prefix}FROM ${resolved.displayName}@${resolved.digest}`;
-    return addVertex(this.#context, op, [], {
-      name,
-      location: stage.from.location,
-      stage: String(stage.index),
-      position: `${stage.index}#0`,
-    });
-  }
-
-  async #image(
-    name: string,
-    platform: Platform,
-    strict: boolean,
-    location: Command['location'],
-  ): Promise<ResolvedImage> {
-    const key = `${name} ${formatPlatform(platform)} ${strict}`;
-    let resolved = this.#images.get(key);
-    if (!resolved) {
-      resolved = this.#options.imageResolver.resolveImage(name, platform, {
-        strict,
-        signal: this.#options.signal,
-      });
-      this.#images.set(key, resolved);
-    }
-    try {
-      return await resolved;
-    } catch (error) {
-      throw locateError(error, { location });
-    }
-  }
-
-  /** ONBUILD triggers of the base: parsed with the default escape, run once, then gone from the config. */
-  #takeTriggers(state: StageState, stage: Stage): Command[] {
-    const triggers = state.config.OnBuild ?? [];
-    if (triggers.length === 0) return [];
-    delete state.config.OnBuild;
-    return triggers.map((expression) => this.#parseTrigger(expression, stage));
-  }
-
-  #parseTrigger(expression: string, stage: Stage): Command {
-    const { location } = stage.from;
-    let parsed;
-    try {
-      parsed = parseDockerfile(`${expression}\n`, location.file);
-    } catch (error) {
-      throw new BuildError(
-        'DOCKERFILE_SYNTAX',
-        `the ONBUILD trigger "${expression}" of the base image is not valid: ${(error as Error).message}`,
-        { cause: error, location },
-      );
-    }
-    if (parsed.instructions.length !== 1) {
-      throw new BuildError(
-        'DOCKERFILE_SYNTAX',
-        `the ONBUILD trigger "${expression}" of the base image is not one instruction`,
-        { location },
-      );
-    }
-    return { ...parseCommand({ ...parsed.instructions[0]!, location }), location, isTrigger: true };
   }
 
   async #convertCommand(stage: Stage, state: StageState, command: Command, total: number): Promise<void> {
@@ -345,14 +316,14 @@ class TargetConverter {
       case 'arg':
         return convertArg(context, state, command, {
           buildArgs: this.#options.buildArgs,
-          globals: this.#globals.values,
+          globals: this.#options.globals.values,
         });
       case 'user':
         return convertUser(context, state, command);
       case 'stopsignal':
         return convertStopsignal(context, state, command);
       case 'maintainer':
-        return convertMaintainer(state, command);
+        return convertMaintainer(context, state, command);
       case 'expose':
         return convertExpose(context, state, command);
       case 'volume':
@@ -360,11 +331,11 @@ class TargetConverter {
       case 'shell':
         return convertShell(state, command);
       case 'cmd':
-        return convertCmd(state, command);
+        return convertCmd(context, state, command);
       case 'entrypoint':
-        return convertEntrypoint(state, command);
+        return convertEntrypoint(context, state, command);
       case 'healthcheck':
-        return convertHealthcheck(state, command);
+        return convertHealthcheck(context, state, command);
       case 'onbuild':
         return addOnbuild(state, command);
       case 'from':
@@ -373,21 +344,28 @@ class TargetConverter {
   }
 
   async #convertCopy(stage: Stage, state: StageState, command: CopyCommand, total: number): Promise<void> {
-    const source = command.sources.length === 0 ? undefined : await this.#copySource(stage, command);
+    const { location, from } = command;
+    const source = () =>
+      from === undefined ? this.#sources.mainContext(location) : this.#sources.named(stage, from, location);
+    const { mainContext, sourceDateEpochSec } = this.#options;
     const options = this.#steps.next(stage, state, command, total);
-    convertCopy(this.#context, state, command, source, options, this.#options.sourceDateEpochSec);
+    await convertCopy(this.#context, state, command, source, options, {
+      ignorePatterns: mainContext.kind === 'local' ? mainContext.ignorePatterns : [],
+      ...(sourceDateEpochSec === undefined ? {} : { timestampSec: sourceDateEpochSec }),
+    });
   }
 
   async #convertRun(stage: Stage, state: StageState, command: RunCommand, total: number): Promise<void> {
+    lintRun(command, this.#context.linter);
     const options = this.#steps.next(stage, state, command, total);
     const inputs: Edge[] = [];
     const first = state.head ? 1 : 0;
     const sourceOf: MountSource = async (from, source) =>
       from === undefined
-        ? this.#contextPart(source, command)
+        ? this.#sources.contextPart(source, command)
         : from === 'scratch'
           ? undefined
-          : this.#namedSource(stage, from, command.location);
+          : this.#sources.named(stage, from, command.location);
     const mounts = await convertMounts(
       this.#context,
       state,
@@ -395,84 +373,7 @@ class TargetConverter {
       sourceOf,
       (edge) => first + inputs.push(edge) - 1,
     );
-    convertRun(this.#context, state, command, options, this.#options.network, { mounts, inputs });
-  }
-
-  /** What a bind mount shows of the context, as a snapshot of its own: ignore patterns apply, and its content is the key. */
-  #contextPart(source: string, command: RunCommand): Edge {
-    const action = {
-      kind: 'copy',
-      input: 0,
-      source,
-      destination: source,
-      destinationIsDirectory: false,
-      allowWildcard: false,
-      unpack: false,
-    } as const;
-    const op = { kind: 'file', base: -1, actions: [action] } as const;
-    return addVertex(this.#context, op, [this.#contextEdge()], {
-      name: `[internal] bind ${source}`,
-      location: command.location,
-    });
-  }
-
-  #contextEdge(): Edge {
-    const op = {
-      kind: 'source',
-      identifier: 'local://context',
-      ignorePatterns: this.#options.ignorePatterns,
-    } as const;
-    return addVertex(this.#context, op, [], { name: '[internal] load build context' });
-  }
-
-  /** The local context, an earlier stage by name or index, or an image. */
-  async #copySource(stage: Stage, command: CopyCommand): Promise<Edge> {
-    if (command.from === undefined) return this.#contextEdge();
-    return this.#namedSource(stage, command.from, command.location);
-  }
-
-  async #namedSource(stage: Stage, from: string, location: Command['location']): Promise<Edge> {
-    const other = this.#stageNamed(from, stage.index);
-    if (other) return (await this.#stage(other)).head ?? this.#emptyStage(from, location);
-    if (/^\d+$/.test(from)) throw stageNotFound(this.#stages, from, location);
-    const later = this.#stages
-      .slice(stage.index)
-      .find((candidate) => candidate.from.stageName === from.toLowerCase());
-    if (later) {
-      throw new BuildError(
-        'STAGE_CYCLE',
-        `stage "${from}" needs to be defined before current stage "${stageLabel(this.#stages, stage) || stage.index}"`,
-        {
-          hint:
-            later === stage
-              ? 'a stage cannot copy from itself'
-              : `move "FROM ... AS ${from}" above this stage`,
-          location,
-        },
-      );
-    }
-    return this.#copyImage(stage, from, location);
-  }
-
-  async #copyImage(stage: Stage, from: string, location: Command['location']): Promise<Edge> {
-    try {
-      const resolved = await this.#image(from, this.#platform, false, location);
-      return this.#imageEdge(resolved, '', stage);
-    } catch (error) {
-      if (!(error instanceof BuildError) || /[/:@]/.test(from)) throw error;
-      const { message, hint } = stageNotFound(this.#stages.slice(0, stage.index), from, location);
-      throw new BuildError(error.code, `from=${from} is neither a stage nor an image: ${error.message}`, {
-        cause: error,
-        hint: `${message}; ${hint}`,
-        location,
-      });
-    }
-  }
-
-  #emptyStage(from: string, location: Command['location']): never {
-    throw new BuildError('COPY_SOURCE_NOT_FOUND', `the stage "${from}" has no files to copy from`, {
-      location,
-    });
+    convertRun(this.#context, state, command, options, this.#options, { mounts, inputs });
   }
 
   #convertWorkdir(
@@ -514,12 +415,4 @@ class TargetConverter {
 
 function addOnbuild(state: StageState, command: OnbuildCommand): void {
   state.config.OnBuild = [...(state.config.OnBuild ?? []), command.expression];
-}
-
-function parsePlatformAt(text: string, location: Command['location']): Platform {
-  try {
-    return parsePlatform(text);
-  } catch (error) {
-    throw locateError(error, { location });
-  }
 }

@@ -8,7 +8,7 @@ export interface ParsedDockerfile {
   /** Directives by lower-case name: `syntax`, `escape`, `check`. */
   readonly directives: Readonly<Record<string, string>>;
   readonly instructions: readonly ParsedInstruction[];
-  /** First line (from 1) of each instruction that has empty lines in a continuation. */
+  /** Last line (from 1) of each instruction that has empty lines in a continuation. */
   readonly emptyContinuationLines: readonly number[];
 }
 

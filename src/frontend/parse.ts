@@ -99,7 +99,7 @@ class InstructionReader {
       }
       const { text, ended } = this.#cut(line);
       if (ended && text === '') continue;
-      return this.#instruction(ended ? text : text + this.#continued(startLine), startLine);
+      return this.#instruction(ended ? text : text + this.#continued(), startLine);
     }
     return undefined;
   }
@@ -111,7 +111,7 @@ class InstructionReader {
   }
 
   /** What the following lines add, comments and empty lines left out. */
-  #continued(startLine: number): string {
+  #continued(): string {
     let joined = '';
     let hasEmpty = false;
     for (let ended = false; !ended && this.#at < this.#lines.length;) {
@@ -125,7 +125,7 @@ class InstructionReader {
       joined += cut.text;
       ended = cut.ended;
     }
-    if (hasEmpty) this.emptyContinuationLines.push(startLine);
+    if (hasEmpty) this.emptyContinuationLines.push(this.#at);
     return joined;
   }
 

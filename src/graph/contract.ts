@@ -58,7 +58,10 @@ export interface JobContext {
 export interface ResolvedOp {
   /** The lane that `exec` occupies: processes, downloads, or files. */
   readonly lane: 'exec' | 'network' | 'disk';
-  /** Cheap; never runs an input, mounts nothing, starts nothing, asks no network. Called at most once a build. */
+  /**
+   * Cheap; never runs an input, mounts nothing. Starts nothing and asks no network, but for URLs and repositories, which may
+   * have changed. Called at most once a build.
+   */
   cacheMap(job: JobContext): Promise<CacheMap>;
   /** Runs the op; `inputs[i]` belongs to `vertex.inputs[i]`. Not called on a cache hit. */
   exec(job: JobContext, inputs: readonly Result[]): Promise<readonly Result[]>;
@@ -100,6 +103,8 @@ export interface LayerBlobs {
     signal: AbortSignal,
     onProgress?: TransferListener,
   ): Promise<Descriptor>;
+  /** The layer without files that are younger than that; the layer itself where it has none. */
+  clampTimes(layer: Layer, latestSec: number, signal: AbortSignal): Promise<Layer>;
 }
 
 export type TransferListener = (row: {

@@ -8,13 +8,18 @@ export type Op = SourceOp | ExecOp | FileOp;
  * - `docker-image://docker.io/library/alpine:3.20@sha256:…`: always pinned by the digest of the platform's manifest;
  * - `oci-layout:///absolute/dir@sha256:…`: the same from a layout on disk;
  * - `local://context`: a directory of the caller, looked up by that name in the build's contexts. `ignorePatterns` are
- *   .dockerignore lines, already parsed.
+ *   .dockerignore lines, already parsed;
+ * - `http://…`, `https://…`: one file, with the attributes `filename` and `checksum` (a digest);
+ * - `git+URL`: a checkout, with the attributes `ref`, `subdirectory`, `checksum` (a commit or the start of one),
+ *   `keepGitDirectory`, `submodules`, `mtime`, `fetchByCommit`;
+ * - `blob://DIGEST`: a file of the content store, with the attribute `filename`.
  */
 export interface SourceOp {
   readonly kind: 'source';
   readonly identifier: string;
   readonly platform?: Platform;
   readonly ignorePatterns?: readonly string[];
+  readonly attributes?: Readonly<Record<string, string>>;
 }
 
 /** Runs a process on a root file system; output 0 is the root file system after it, one layer more than `root`. */
@@ -32,11 +37,15 @@ export interface ExecOp {
   readonly network: 'default' | 'none' | 'host';
   readonly security: 'sandbox' | 'insecure';
   readonly mounts: readonly ExecMount[];
+  /** Size of /dev/shm; 64 MiB without it. */
+  readonly shmSizeBytes?: number;
+  /** `name=soft:hard` */
+  readonly ulimits?: readonly string[];
   readonly platform: Platform;
 }
 
 /** A mount beside the root; its content never becomes part of the layer. Targets are absolute. */
-export type ExecMount = BindMount | CacheMount | TmpfsMount | SecretMount;
+export type ExecMount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount;
 
 /** A path of another input; what a process writes there is thrown away. */
 export interface BindMount {
@@ -78,6 +87,17 @@ export interface SecretMount {
   readonly target?: string;
   /** Name of the variable. */
   readonly env?: string;
+  readonly required: boolean;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The socket of an ssh agent; the first one's path is in SSH_AUTH_SOCK. What it signs is in no key. */
+export interface SshMount {
+  readonly type: 'ssh';
+  readonly id: string;
+  readonly target: string;
   readonly required: boolean;
   readonly mode: number;
   readonly uid: number;

@@ -11,15 +11,19 @@ import { createImageSourceOp } from './source/image-source-op.js';
 import type { ImageSource } from './source/image-source.js';
 import { LocalContext } from './source/local-context.js';
 import { createLocalSourceOp } from './source/local-source-op.js';
+import { RemoteSources } from './source/remote-sources.js';
 
 export interface WorkerOptions {
   readonly state: StateRoot;
   readonly layers: LayerStore;
   readonly imageSource: ImageSource;
+  readonly remoteSources: RemoteSources;
   /** Directories by the name in `local://name`. */
   readonly contexts: ReadonlyMap<string, string>;
   readonly lock: LockAcquirer;
   readonly secret: SecretReader;
+  /** Socket of an ssh agent; undefined where the build has none of that name. */
+  readonly sshSocket: (id: string) => Promise<string | undefined>;
 }
 
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
@@ -29,7 +33,8 @@ export interface Worker {
   close(): Promise<void>;
 }
 
-export function createWorker({ state, layers, imageSource, contexts, lock, secret }: WorkerOptions): Worker {
+export function createWorker(options: WorkerOptions): Worker {
+  const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket } = options;
   const overlays = new OverlayRoots({ work: state.work, layers });
   const executor = createExecutorSelector();
   const local = new Map<string, LocalContext>();
@@ -64,6 +69,7 @@ export function createWorker({ state, layers, imageSource, contexts, lock, secre
           cacheMounts: state.mounts,
           lock,
           secret,
+          sshSocket,
         });
       case 'file':
         return createFileOp(vertex, definition, {
@@ -72,9 +78,10 @@ export function createWorker({ state, layers, imageSource, contexts, lock, secre
           workDirectory: () => overlays.workDirectory(),
         });
       case 'source':
-        return op.identifier.startsWith('local://')
-          ? createLocalSourceOp(op)
-          : createImageSourceOp(op, imageSource);
+        if (op.identifier.startsWith('local://')) return createLocalSourceOp(op);
+        if (RemoteSources.handles(op))
+          return remoteSources.resolveOp(op, layers, () => overlays.workDirectory());
+        return createImageSourceOp(op, imageSource);
     }
   };
   return { resolve, close: () => overlays.close() };

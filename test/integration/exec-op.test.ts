@@ -37,6 +37,7 @@ describe('RUN', () => {
     cacheMounts: state.mounts,
     lock: createLockAcquirer(state.locks),
     secret: () => undefined,
+    sshSocket: async () => undefined,
   };
   let base: SnapshotResult;
 

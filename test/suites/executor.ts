@@ -55,6 +55,7 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
       network: 'host',
       security: 'sandbox',
       mounts: [],
+      rlimits: [],
       ...options,
     };
     const onOutput = (stream: 1 | 2, data: Uint8Array) => {

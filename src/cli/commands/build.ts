@@ -1,11 +1,12 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { build } from '../../build.js';
 import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseOutput } from '../output-option.js';
-import { parseSecret } from '../secret-option.js';
+import { parseSecret, parseSsh } from '../secret-option.js';
+import { type CallMethod, parseCall } from './call-method.js';
 import { createDisplay, type ProgressMode } from '../progress/display.js';
 
 export interface BuildFlags extends GlobalOptions {
@@ -17,6 +18,16 @@ export interface BuildFlags extends GlobalOptions {
   readonly tag?: readonly string[];
   readonly output?: readonly string[];
   readonly secret?: readonly string[];
+  readonly ssh?: readonly string[];
+  readonly buildArgFile?: readonly string[];
+  readonly buildContext?: readonly string[];
+  readonly allow?: readonly string[];
+  readonly shmSize?: string;
+  readonly ulimit?: readonly string[];
+  readonly check?: boolean;
+  readonly checkExtra?: boolean;
+  readonly call?: string;
+  readonly verifyReproducible?: boolean;
   readonly push?: boolean;
   readonly label?: readonly string[];
   readonly annotation?: readonly string[];
@@ -34,9 +45,14 @@ export interface BuildFlags extends GlobalOptions {
   readonly sbom?: string;
 }
 
-/** `tsbuild build`: shows progress, writes the files that were asked for, prints the image ID with -q. */
-export async function runBuild(path: string, flags: BuildFlags, context: CommandContext): Promise<void> {
+/**
+ * `tsbuild build`: shows progress, writes the files that were asked for, prints the image ID with -q; with --check and
+ * --call it only says what the Dockerfile is. Gives the exit status.
+ */
+export async function runBuild(path: string, flags: BuildFlags, context: CommandContext): Promise<number> {
   const options = buildOptions(path, flags, context);
+  const call = callOf(flags);
+  if (call) return (await import('./call.js')).runCall(call, options);
   const display = createDisplay(
     flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode),
     process.stderr,
@@ -51,6 +67,15 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   if (flags.iidfile && id) writeResult(flags.iidfile, id);
   if (flags.metadataFile) writeResult(flags.metadataFile, `${JSON.stringify(metadataOf(result), null, 2)}\n`);
   if (flags.quiet && id) process.stdout.write(`${id}\n`);
+  return 0;
+}
+
+function callOf({ check, checkExtra, call }: BuildFlags): CallMethod | undefined {
+  if (call !== undefined) {
+    const method = parseCall(call);
+    return method.name === 'build' ? undefined : method;
+  }
+  return check || checkExtra ? { name: 'check', json: false } : undefined;
 }
 
 function buildOptions(path: string, flags: BuildFlags, context: CommandContext): BuildOptions {
@@ -76,12 +101,21 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...storeOptions(flags, context),
     context: path,
     tags: flags.tag ?? [],
-    buildArgs: pairsOf('--build-arg', flags.buildArg, true),
+    buildArgs: {
+      ...readBuildArgFiles(flags.buildArgFile ?? []),
+      ...pairsOf('--build-arg', flags.buildArg, true),
+    },
+    buildContexts: pairsOf('--build-context', flags.buildContext, false),
     labels: pairsOf('--label', flags.label, false),
     annotations: pairsOf('--annotation', flags.annotation, false),
     addHosts: flags.addHost ?? [],
     outputs: outputsOf(flags),
     secrets: Object.fromEntries((flags.secret ?? []).map(parseSecret)),
+    ssh: Object.fromEntries((flags.ssh ?? []).map(parseSsh)),
+    allow: (flags.allow ?? []).flatMap((right) => right.split(',')),
+    ulimits: flags.ulimit ?? [],
+    ...(flags.shmSize === undefined ? {} : { shmSizeBytes: parseBytes('--shm-size', flags.shmSize) }),
+    ...(flags.checkExtra ? { checksExtra: true } : {}),
     noCache: !flags.cache,
     noCacheFilter: (filter ?? []).flatMap((stages) => stages.split(',')),
     ...(flags.file === undefined ? {} : { file: flags.file }),
@@ -109,6 +143,32 @@ function pairsOf(
     if (given !== undefined) pairs[name] = given;
   }
   return pairs;
+}
+
+/** `NAME=VALUE` lines; empty lines and those that start with `#` say nothing; a name alone takes the environment's value. */
+function readBuildArgFiles(files: readonly string[]): Record<string, string> {
+  const lines = files.flatMap((file) => {
+    try {
+      return readFileSync(file, 'utf8').split(/\r?\n/);
+    } catch (error) {
+      throw new BuildError(
+        'USAGE',
+        `--build-arg-file "${file}" cannot be read: ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  });
+  const pairs = lines.filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'));
+  return pairsOf('--build-arg-file', pairs, true);
+}
+
+/** `64m`, `1gb`, `4096`; powers of 1024. */
+function parseBytes(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text);
+  if (match) return Math.round(Number(match[1]) * 1024 ** ' kmgt'.indexOf(match[2]!.toLowerCase() || ' '));
+  throw new BuildError('USAGE', `${flag} "${text}" is not a size`, { hint: 'write it as 64m or 1g' });
 }
 
 function outputsOf(flags: BuildFlags): OutputSpec[] {

@@ -1,6 +1,6 @@
 import { nearestName } from '../../errors.js';
 import type { ParsedInstruction } from '../instruction-line.js';
-import { invalid, refuseVariable, unsupported } from './flags.js';
+import { invalid, refuseVariable } from './flags.js';
 
 const COMMON = ['type', 'target', 'dst', 'destination'];
 const KEYS: Readonly<Record<string, readonly string[]>> = {
@@ -30,7 +30,7 @@ const SWITCHES = new Set(['ro', 'readonly', 'rw', 'readwrite', 'required']);
 
 /**
  * The fields of `RUN --mount`: CSV, keys in lower case. Values may hold variables, but for `from`.
- * @throws INVALID_VALUE for an unknown type or key, UNSUPPORTED for ssh
+ * @throws INVALID_VALUE for an unknown type or key
  */
 export function parseMount(instruction: ParsedInstruction, text: string): [string, string][] {
   const fields = splitCsv(text).map((field): [string, string] => {
@@ -50,13 +50,6 @@ export function parseMount(instruction: ParsedInstruction, text: string): [strin
       instruction,
       `unsupported mount type "${type}"`,
       nearest ? `did you mean "${nearest}"?` : `the types are ${Object.keys(KEYS).join(', ')}`,
-    );
-  }
-  if (type === 'ssh') {
-    throw unsupported(
-      instruction,
-      'RUN --mount=type=ssh is not supported in this version',
-      'fetch with a token from a secret mount, or COPY what the step needs',
     );
   }
   for (const [key] of fields) {

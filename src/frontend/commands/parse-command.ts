@@ -45,7 +45,8 @@ const PARSERS: Readonly<Record<string, CommandParser>> = {
 };
 
 function baseOf(instruction: ParsedInstruction) {
-  return { location: instruction.location, original: instruction.original.trim() };
+  const { location, original, comments } = instruction;
+  return { location, original: original.trim(), comments };
 }
 
 function parseFrom(instruction: ParsedInstruction): Command {
@@ -81,8 +82,8 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
   if (flags.device.length > 0)
     throw unsupported(
       instruction,
-      'RUN --device is not supported in this version',
-      'build without the device',
+      `the device "${flags.device[0]!.split(',')[0]}" is not available: this version knows no CDI devices`,
+      'leave RUN --device out, or build this step on a machine and with a builder that has the device',
     );
   const network = flags.network;
   if (network !== undefined && network !== 'default' && network !== 'none' && network !== 'host') {
@@ -92,12 +93,6 @@ function parseRun(instruction: ParsedInstruction): RunCommand {
   if (security !== undefined && security !== 'sandbox' && security !== 'insecure') {
     throw invalid(instruction, `the security mode "${security}" is not known`, 'use sandbox or insecure');
   }
-  if (security === 'insecure')
-    throw unsupported(
-      instruction,
-      'RUN --security=insecure is not supported in this version',
-      'leave the flag out',
-    );
   return {
     ...baseOf(instruction),
     kind: 'run',
@@ -126,7 +121,8 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
       }
     : {
         checksum: undefined,
-        unpack: true,
+        'keep-git-dir': false,
+        unpack: false,
         ...readFlags(instruction, { ...common, from: 'text', parents: 'boolean' }),
       };
   const { args, keyword } = instruction;
@@ -140,12 +136,7 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
   if (flags.from !== undefined) refuseVariable(instruction, '--from', flags.from);
   const heredocs = instruction.heredocs;
   const sources = heredocs.length === 0 ? args.slice(0, -1) : sourcesBeside(instruction);
-  if (flags.checksum !== undefined)
-    throw unsupported(
-      instruction,
-      'ADD --checksum is for URLs, which this version does not fetch',
-      'leave the flag out',
-    );
+  const isWritten = (flag: string) => instruction.flags.some((word) => word.split('=')[0] === flag);
   const destination = args.at(-1)!;
   if (heredocs.length > 0 && isHeredocWord(destination)) {
     throw syntax(instruction, `${keyword} cannot accept a heredoc as a destination`);
@@ -158,7 +149,9 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
     destination,
     excludes: flags.exclude,
     parents: flags.parents,
-    unpack: isAdd && !instruction.flags.some((flag) => flag.toLowerCase() === '--unpack=false'),
+    ...(isWritten('--unpack') ? { unpack: flags.unpack } : {}),
+    ...(isWritten('--keep-git-dir') ? { keepGitDirectory: flags['keep-git-dir'] } : {}),
+    ...(flags.checksum === undefined ? {} : { checksum: flags.checksum }),
     ...(flags.from === undefined ? {} : { from: flags.from }),
     ...(flags.chown === undefined ? {} : { chown: flags.chown }),
     ...(flags.chmod === undefined ? {} : { chmod: flags.chmod }),

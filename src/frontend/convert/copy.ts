@@ -3,8 +3,9 @@ import { BuildError } from '../../errors.js';
 import type { Edge, VertexOptions } from '../../graph/definition.js';
 import type { CopyAction, FileAction, Owner } from '../../graph/op.js';
 import type { CopyCommand } from '../command.js';
-import { refuseRemote } from '../commands/remote-source.js';
 import { chompTabs } from '../heredoc.js';
+import { lintCopy } from '../lint/instruction-rules.js';
+import { remoteSource } from './remote-add.js';
 import {
   addVertex,
   type ConvertContext,
@@ -14,23 +15,39 @@ import {
   type StageState,
 } from './stage-state.js';
 
-/** COPY and ADD: one file vertex with an action for each source. `source` is where the sources are read from. */
-export function convertCopy(
+export interface CopySettings {
+  /** Of the context that COPY without `--from` reads. */
+  readonly ignorePatterns: readonly string[];
+  readonly timestampSec?: number;
+}
+
+/** COPY and ADD: one file vertex with an action for each source. `source` is asked for paths, and tells where they are. */
+export async function convertCopy(
   context: ConvertContext,
   state: StageState,
   command: CopyCommand,
-  source: Edge | undefined,
+  source: () => Promise<Edge>,
   options: VertexOptions,
-  timestampSec: number | undefined,
-): void {
+  { ignorePatterns, timestampSec }: CopySettings,
+): Promise<void> {
   const expand = (text: string) => expandIn(context, state, text, command.location);
   const sources = command.sources.map(expand);
-  for (const source of sources) refuseRemote(command.kind, source);
   const destination = expand(command.destination);
+  const remotes = sources.map((word) => remoteSource(command, word, expand));
+  const paths = sources.filter((_, i) => remotes[i] === undefined);
+  if (command.checksum !== undefined && (sources.length !== 1 || paths.length > 0))
+    throw new BuildError(
+      'INVALID_VALUE',
+      paths.length > 0
+        ? 'checksum requires HTTP(S) or Git sources'
+        : "checksum can't be specified for multiple sources",
+      { location: command.location },
+    );
+  lintCopy(command, paths, destination, ignorePatterns, context.linter);
   const chown = expand(command.chown ?? '');
   const chmod = expand(command.chmod ?? '');
   const inputs: Edge[] = state.head ? [state.head] : [];
-  const input = source ? inputs.push(source) - 1 : -1;
+  const input = paths.length > 0 ? inputs.push(await source()) - 1 : -1;
   const target = posix.resolve(state.workingDirectory, destination);
   const attributes = {
     kind: 'copy',
@@ -40,15 +57,31 @@ export function convertCopy(
     ...(chmod === '' ? {} : { mode: parseMode(chmod, command) }),
     ...(timestampSec === undefined ? {} : { timestampSec }),
   } as const;
-  const copies = sources.map((word): FileAction => ({
-    ...attributes,
-    input,
-    source: command.parents ? pivotPath(word) : posix.resolve('/', word),
-    allowWildcard: true,
-    unpack: command.kind === 'add' && command.unpack,
-    ...(command.excludes.length === 0 ? {} : { excludePatterns: command.excludes }),
-    ...(command.parents ? { parents: true } : {}),
-  }));
+  const excludes = command.excludes.length === 0 ? {} : { excludePatterns: command.excludes };
+  const copies = sources.map((word, i): FileAction => {
+    const remote = remotes[i];
+    if (!remote)
+      return {
+        ...attributes,
+        input,
+        source: command.parents ? pivotPath(word) : posix.resolve('/', word),
+        allowWildcard: true,
+        unpack: command.unpack ?? command.kind === 'add',
+        ...excludes,
+        ...(command.parents ? { parents: true } : {}),
+      };
+    const { location } = command;
+    const edge = addVertex(context, remote.op, [], { name: options.name, location });
+    const { path, unpack } = remote;
+    return {
+      ...attributes,
+      ...excludes,
+      input: inputs.push(edge) - 1,
+      source: path,
+      allowWildcard: false,
+      unpack,
+    };
+  });
   const files = heredocActions(context, state, command, inputs, { ...attributes, unpack: false });
   state.head = addVertex(
     context,

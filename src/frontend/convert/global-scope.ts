@@ -1,29 +1,32 @@
 import { locateError, type SourceLocation } from '../../errors.js';
 import type { ArgCommand } from '../command.js';
 import { type Expansion, expandWord } from '../expansion.js';
-import type { ConvertContext } from './stage-state.js';
+import type { OutlineRecorder } from '../outline.js';
 
 /** The variables that FROM sees: automatic ARGs, then the ARGs before the first FROM, each of which build arguments replace. */
 export class GlobalScope {
-  readonly #context: ConvertContext;
+  /** Names of the ARGs before the first FROM. */
+  readonly declared = new Set<string>();
+  readonly #escape: '\\' | '`';
   readonly #values: Map<string, string>;
-  readonly #declared = new Set<string>();
 
   constructor(
-    context: ConvertContext,
+    escape: '\\' | '`',
     commands: readonly ArgCommand[],
     automatic: ReadonlyMap<string, string>,
     buildArgs: Readonly<Record<string, string>>,
+    outline?: OutlineRecorder,
   ) {
-    this.#context = context;
+    this.#escape = escape;
     const given = new Map(Object.entries(buildArgs));
     this.#values = new Map([...automatic].map(([name, value]) => [name, given.get(name) ?? value]));
-    for (const { args, location } of commands) {
-      for (const { name, value } of args) {
-        this.#declared.add(name);
-        const chosen =
-          given.get(name) ?? (value === undefined ? undefined : this.#expansion(value, location).value);
+    for (const command of commands) {
+      for (const { name, value } of command.args) {
+        this.declared.add(name);
+        const own = value === undefined || given.has(name) ? undefined : this.expand(value, command.location);
+        const chosen = given.get(name) ?? own?.value;
         if (chosen !== undefined) this.#values.set(name, chosen);
+        outline?.addGlobal(name, chosen, command, own?.used ?? []);
       }
     }
   }
@@ -32,19 +35,17 @@ export class GlobalScope {
     return this.#values;
   }
 
-  /** Expands a word of FROM. @throws EXPANSION_FAILED with the place */
-  expand(text: string, location: SourceLocation): string {
-    const { value, unmatched } = this.#expansion(text, location);
-    for (const name of unmatched) {
-      if (this.#declared.has(name)) continue;
-      this.#context.warn('UndefinedArgInFrom', `FROM argument '${name}' is not declared`, location);
-    }
-    return value;
+  /** Gives a variable another value; without one it is no more set. */
+  replace(name: string, value: string | undefined): void {
+    if (!this.#values.has(name)) return;
+    if (value === undefined) this.#values.delete(name);
+    else this.#values.set(name, value);
   }
 
-  #expansion(text: string, location: SourceLocation): Expansion {
+  /** Expands a word of FROM. @throws EXPANSION_FAILED with the place */
+  expand(text: string, location: SourceLocation): Expansion {
     try {
-      return expandWord(text, { env: (name) => this.#values.get(name), escape: this.#context.escape });
+      return expandWord(text, { env: (name) => this.#values.get(name), escape: this.#escape });
     } catch (error) {
       throw locateError(error, { location });
     }

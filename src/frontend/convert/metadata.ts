@@ -9,12 +9,22 @@ import type {
   TextCommand,
 } from '../command.js';
 import { healthcheckText, quotedList } from '../history.js';
+import {
+  lintPort,
+  lintSecretName,
+  lintShellForm,
+  lintUsedOnce,
+  lintWorkdir,
+} from '../lint/instruction-rules.js';
 import { type ConvertContext, expandIn, expandWordsIn, type StageState } from './stage-state.js';
 
 /** ENV: all values see the variables as they were before the instruction. */
 export function convertEnv(context: ConvertContext, state: StageState, command: PairsCommand): void {
   const pairs = expandedPairs(context, state, command);
-  for (const [name, value] of pairs) state.setEnv(name, value);
+  for (const [name, value] of pairs) {
+    lintSecretName('ENV', name, value, command.location, context.linter);
+    state.setEnv(name, value);
+  }
   state.addHistory(`ENV ${pairs.map(([name, value]) => `${name}=${value}`).join(' ')}`, false);
 }
 
@@ -54,6 +64,8 @@ export function convertArg(
         : expandIn(context, state, fallback, command.location);
     const value = given ?? fallbackValue();
     if (value !== undefined && !name.startsWith('BUILDKIT_SBOM_SCAN_')) state.env.set(name, value);
+    lintSecretName('ARG', name, value ?? '', command.location, context.linter);
+    context.outline.addArg(name, value, command, fallback === undefined && values.globals.has(name));
     state.buildArgs.push({ name, value });
     return value === undefined ? name : `${name}=${value}`;
   });
@@ -63,6 +75,7 @@ export function convertArg(
 /** The path of WORKDIR: an absolute one as written, a relative one joined to the directory so far. */
 export function workdirPath(context: ConvertContext, state: StageState, command: TextCommand): string {
   const path = expandIn(context, state, command.text, command.location);
+  lintWorkdir(path, state, command.location, context.linter);
   return posix.isAbsolute(path) ? path : posix.resolve(state.workingDirectory, path);
 }
 
@@ -91,7 +104,9 @@ export function convertStopsignal(context: ConvertContext, state: StageState, co
   state.addHistory(`STOPSIGNAL ${signal}`, false);
 }
 
-export function convertMaintainer(state: StageState, command: TextCommand): void {
+export function convertMaintainer(context: ConvertContext, state: StageState, command: TextCommand): void {
+  const message = 'Maintainer instruction is deprecated in favor of using label';
+  context.linter.report('MaintainerDeprecated', message, command.location);
   state.author = command.text;
   state.addHistory(`MAINTAINER ${command.text}`, false);
 }
@@ -111,7 +126,10 @@ export function convertVolume(context: ConvertContext, state: StageState, comman
 
 export function convertExpose(context: ConvertContext, state: StageState, command: ListCommand): void {
   const words = command.items.flatMap((item) => expandWordsIn(context, state, item, command.location));
-  const ports = words.flatMap((word) => expandPorts(word, command));
+  const ports = words.flatMap((word) => {
+    lintPort(word, command.location, context.linter);
+    return expandPorts(word, command);
+  });
   state.config.ExposedPorts = {
     ...state.config.ExposedPorts,
     ...Object.fromEntries(ports.map((port) => [port, {}])),
@@ -145,7 +163,9 @@ export function convertShell(state: StageState, command: ListCommand): void {
   state.addHistory(`SHELL [${command.items.join(' ')}]`, false);
 }
 
-export function convertCmd(state: StageState, command: ShellFormCommand): void {
+export function convertCmd(context: ConvertContext, state: StageState, command: ShellFormCommand): void {
+  lintUsedOnce(command, state, context.linter);
+  lintShellForm(command, state, context.linter);
   const args = withShell(state, command);
   delete state.config.Cmd;
   if (args.length > 0) state.config.Cmd = args;
@@ -155,7 +175,13 @@ export function convertCmd(state: StageState, command: ShellFormCommand): void {
 }
 
 /** ENTRYPOINT takes away a CMD that this stage did not set itself. */
-export function convertEntrypoint(state: StageState, command: ShellFormCommand): void {
+export function convertEntrypoint(
+  context: ConvertContext,
+  state: StageState,
+  command: ShellFormCommand,
+): void {
+  lintUsedOnce(command, state, context.linter);
+  lintShellForm(command, state, context.linter);
   const args = withShell(state, command);
   delete state.config.Entrypoint;
   if (args.length > 0) state.config.Entrypoint = args;
@@ -169,10 +195,16 @@ export function withShell(
   command: { readonly args: readonly string[]; readonly shellForm: boolean },
 ): readonly string[] {
   if (!command.shellForm) return command.args;
-  return [...(state.config.Shell ?? ['/bin/sh', '-c']), command.args.join(' ')];
+  const shell = state.platform.os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'];
+  return [...(state.config.Shell ?? shell), command.args.join(' ')];
 }
 
-export function convertHealthcheck(state: StageState, command: HealthcheckCommand): void {
+export function convertHealthcheck(
+  context: ConvertContext,
+  state: StageState,
+  command: HealthcheckCommand,
+): void {
+  lintUsedOnce(command, state, context.linter);
   const healthcheck = {
     Test: command.test,
     ...(command.intervalNs === 0 ? {} : { Interval: command.intervalNs }),

@@ -27,7 +27,8 @@ export async function convertMounts(
         key === 'from' ? value : expandIn(context, state, value, command.location),
       ]),
     );
-    const mount = await convertMount(new MountOptions(options, state), sourceOf, addInput);
+    const mount = await convertMount(new MountOptions(options, state), sourceOf, addInput, countSsh(mounts));
+    noteOutline(context, mount, command);
     if ('target' in mount && mount.target === '/')
       throw new BuildError('INVALID_VALUE', 'invalid mount target "/"', { hint: 'mount below the root' });
     mounts.push(mount);
@@ -35,10 +36,17 @@ export async function convertMounts(
   return mounts;
 }
 
+function noteOutline({ outline }: ConvertContext, mount: ExecMount, { location }: RunCommand): void {
+  if (mount.type === 'secret' || mount.type === 'ssh')
+    outline.addSecret(mount.type, mount.id, mount.required, location);
+  else if (mount.type === 'cache') outline.addCache(mount.id, location);
+}
+
 async function convertMount(
   options: MountOptions,
   sourceOf: MountSource,
   addInput: InputAdder,
+  sshCount: number,
 ): Promise<ExecMount> {
   switch (options.text('type')?.toLowerCase() ?? 'bind') {
     case 'cache':
@@ -53,6 +61,8 @@ async function convertMount(
     }
     case 'secret':
       return secretMount(options);
+    case 'ssh':
+      return sshMount(options, sshCount);
     case 'bind': {
       const source = options.source();
       const edge = await sourceOf(options.text('from'), source);
@@ -66,7 +76,7 @@ async function convertMount(
     }
     default:
       throw new BuildError('INVALID_VALUE', `unsupported mount type "${options.text('type')}"`, {
-        hint: 'the types are bind, cache, tmpfs and secret',
+        hint: 'the types are bind, cache, tmpfs, secret and ssh',
       });
   }
 }
@@ -121,6 +131,23 @@ function secretMount(options: MountOptions): ExecMount {
     ...(env === undefined ? {} : { env }),
     required: options.flag('required'),
     mode: options.octal('mode', 0o400),
+    uid: options.number('uid'),
+    gid: options.number('gid'),
+  };
+}
+
+function countSsh(mounts: readonly ExecMount[]): number {
+  return mounts.filter((mount) => mount.type === 'ssh').length;
+}
+
+function sshMount(options: MountOptions, number: number): ExecMount {
+  const written = options.text('target', 'dst', 'destination');
+  return {
+    type: 'ssh',
+    id: options.text('id') ?? 'default',
+    target: written === undefined ? `/run/buildkit/ssh_agent.${number}` : options.target(),
+    required: options.flag('required'),
+    mode: options.octal('mode', 0o600),
     uid: options.number('uid'),
     gid: options.number('gid'),
   };

@@ -1,3 +1,4 @@
+import { BuildError } from '../../errors.js';
 import type { Edge, VertexOptions } from '../../graph/definition.js';
 import type { ExecMount, ExecOp } from '../../graph/op.js';
 import type { RunCommand } from '../command.js';
@@ -6,15 +7,23 @@ import { runText } from '../history.js';
 import { withShell } from './metadata.js';
 import { addVertex, type ConvertContext, INLINE_DOCUMENT, type StageState } from './stage-state.js';
 
+export interface RunSettings {
+  readonly network: ExecOp['network'];
+  readonly allow: readonly string[];
+  readonly shmSizeBytes?: number;
+  readonly ulimits: readonly string[];
+}
+
 /** RUN: one exec vertex, and for a heredoc script a file that is bound into it. */
 export function convertRun(
   context: ConvertContext,
   state: StageState,
   command: RunCommand,
   options: VertexOptions,
-  network: ExecOp['network'],
+  settings: RunSettings,
   extra: { readonly mounts: readonly ExecMount[]; readonly inputs: readonly Edge[] },
 ): void {
+  refuseWhatIsNotAllowed(command, settings);
   const { args, script } = runArguments(context, state, command);
   const inputs: Edge[] = [...(state.head ? [state.head] : []), ...extra.inputs];
   const mounts: ExecMount[] = [...extra.mounts];
@@ -35,13 +44,30 @@ export function convertRun(
     env: state.environment(),
     cwd: state.workingDirectory,
     user: state.config.User ?? '',
-    network: command.network ?? network,
+    network: command.network ?? settings.network,
     security: command.security ?? 'sandbox',
     mounts,
+    ...(settings.shmSizeBytes === undefined ? {} : { shmSizeBytes: settings.shmSizeBytes }),
+    ...(settings.ulimits.length === 0 ? {} : { ulimits: settings.ulimits }),
     platform: state.platform,
   };
   state.head = addVertex(context, op, inputs, options);
   state.addHistory(runText(args, scopedArgs(state)), true);
+}
+
+/** A Dockerfile asks for more rights; who builds it must have given them. */
+function refuseWhatIsNotAllowed({ network, security, location }: RunCommand, settings: RunSettings): void {
+  const isHostBuild = settings.network === 'host';
+  for (const [asks, right, flag] of [
+    [network === 'host' && !isHostBuild, 'network.host', '--network=host'],
+    [security === 'insecure', 'security.insecure', '--security=insecure'],
+  ] as const) {
+    if (!asks || settings.allow.includes(right)) continue;
+    throw new BuildError('NOT_PERMITTED', `RUN ${flag} asks for the entitlement "${right}"`, {
+      hint: `if you trust this Dockerfile, build it with --allow ${right}`,
+      location,
+    });
+  }
 }
 
 interface Script {

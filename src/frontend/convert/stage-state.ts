@@ -6,6 +6,9 @@ import type { ContainerConfig, HistoryEntry, ImageConfig } from '../../oci/image
 import type { Platform } from '../../oci/platform.js';
 import type { Digest } from '../../oci/digest.js';
 import { type Expansion, expandWord } from '../expansion.js';
+import { suggestion } from '../lint/file-rules.js';
+import type { Linter } from '../lint/linter.js';
+import type { OutlineRecorder } from '../outline.js';
 import { historyEntry } from '../history.js';
 
 export type MutableConfig = { -readonly [K in keyof ContainerConfig]: ContainerConfig[K] };
@@ -31,6 +34,12 @@ export class StageState {
   readonly buildArgs: { name: string; value: string | undefined }[] = [];
   /** CMD was set in this stage, so ENTRYPOINT leaves it. */
   hasOwnCommand = false;
+  /** WORKDIR was set by this Dockerfile. */
+  hasOwnWorkingDirectory = false;
+  /** The base's config could not be read, so what it sets is not known; only where nothing is built. */
+  hasUnknownBase = false;
+  /** Where this stage had its last CMD, ENTRYPOINT, HEALTHCHECK. */
+  readonly lastOf = new Map<string, SourceLocation>();
   /** Number of the instruction for positions, and of the shown step. */
   instruction = 0;
   shownIndex = 0;
@@ -65,11 +74,13 @@ export class StageState {
     this.history = [...parent.history];
     this.baseHistoryLength = parent.baseHistoryLength;
     this.env = new Map(parent.env);
+    this.hasOwnWorkingDirectory = parent.hasOwnWorkingDirectory;
+    this.hasUnknownBase = parent.hasUnknownBase;
     this.buildArgs.push(...parent.buildArgs);
   }
 
   ensurePath(): void {
-    if (this.env.has('PATH')) return;
+    if (this.env.has('PATH') || this.platform.os === 'windows') return;
     this.setEnv('PATH', DEFAULT_PATH);
   }
 
@@ -89,7 +100,8 @@ export class StageState {
   }
 
   get workingDirectory(): string {
-    return posix.resolve('/', this.config.WorkingDir ?? '');
+    const path = this.config.WorkingDir ?? '';
+    return posix.resolve('/', this.platform.os === 'windows' ? path.replaceAll('\\', '/') : path);
   }
 
   /** Variables as RUN gets them. */
@@ -131,7 +143,8 @@ function knownFields(config: ContainerConfig): MutableConfig {
 export interface ConvertContext {
   readonly vertices: Map<Digest, Vertex>;
   readonly escape: '\\' | '`';
-  readonly warn: (rule: string, message: string, location: SourceLocation) => void;
+  readonly linter: Linter;
+  readonly outline: OutlineRecorder;
 }
 
 export function addVertex(
@@ -190,7 +203,9 @@ function expansionIn(
   const expansion = expandWord(text, { env, escape: context.escape, skipQuotes });
   for (const name of expansion.unmatched) {
     if (state.buildArgs.some((arg) => arg.name === name)) continue;
-    context.warn('UndefinedVar', `Usage of undefined variable '$${name}'`, location);
+    if (state.hasUnknownBase || name.startsWith('BUILDKIT_SBOM_SCAN_')) continue;
+    const nearest = suggestion(name, state.env.keys(), '$');
+    context.linter.report('UndefinedVar', `Usage of undefined variable '$${name}'${nearest}`, location);
   }
   return expansion;
 }

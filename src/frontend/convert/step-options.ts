@@ -33,11 +33,11 @@ export class StepOptions {
   /** Options of the stage's next step; counts it. */
   next(stage: Stage, state: StageState, command: Command, total: number): VertexOptions {
     state.shownIndex += 1;
-    const { escape, extraHosts } = this.#settings;
+    const { escape, extraHosts, platforms } = this.#settings;
     const text = shownText(command, state, escape).replace(/\s*\n\s*/g, ' ');
     const shown = text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
     return {
-      name: `${this.prefix(state, state.shownIndex, total)}${command.isTrigger ? 'ONBUILD ' : ''}${shown}`,
+      name: `${stepPrefix(state, state.shownIndex, total, platforms.length > 1)}${command.isTrigger ? 'ONBUILD ' : ''}${shown}`,
       location: command.location,
       stage: String(stage.index),
       position: `${stage.from.stageName ?? stage.index}#${state.instruction}`,
@@ -47,18 +47,23 @@ export class StepOptions {
     };
   }
 
-  /** `[builder 2/5] `; with the platform where the build has several. */
-  prefix(state: StageState, index: number, total: number): string {
-    const platform = this.#settings.platforms.length > 1 ? `${formatPlatform(state.platform)} ` : '';
-    const label = state.label === '' ? '' : `${state.label} `;
-    return `[${platform}${label}${String(index).padStart(String(total).length)}/${total}] `;
-  }
-
   #ignoresCache(stage: Stage): boolean {
     if (this.#settings.noCache) return true;
     const names = this.#settings.noCacheFilter.map((name) => name.toLowerCase());
     return names.includes(stage.from.stageName ?? '') || names.includes(String(stage.index));
   }
+}
+
+/** `[builder 2/5] `; with the platform where the build has several. */
+export function stepPrefix(
+  state: StageState,
+  index: number,
+  total: number,
+  severalPlatforms: boolean,
+): string {
+  const platform = severalPlatforms ? `${formatPlatform(state.platform)} ` : '';
+  const label = state.label === '' ? '' : `${state.label} `;
+  return `[${platform}${label}${String(index).padStart(String(total).length)}/${total}] `;
 }
 
 /** The line with its variables expanded. RUN keeps quotes and what it sets itself; of a heredoc it shows the first line. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
+import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
 import { startProcess } from './child-process.js';
@@ -35,7 +36,8 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       ];
       const options = ['--fork', '--kill-child', '--propagation', 'private', ...namespaces];
       const command = [...options, '--', process.execPath, ...sandboxInitArguments(inputFile)];
-      const child = startProcess(unshare, command, io, {});
+      const limited = limitArguments(spec, unshare, command);
+      const child = startProcess(limited.program, limited.args, io, {});
       const kill = () => killSandbox(input.pidFile, child.kill);
       signal.addEventListener('abort', kill, { once: true });
       try {
@@ -55,6 +57,15 @@ export function createEmbeddedSandbox(unshare: string): Executor {
   };
 }
 
+/** Limits are inherited, so prlimit of util-linux sets them before the namespaces are made. */
+function limitArguments({ rlimits }: ProcessSpec, program: string, args: readonly string[]) {
+  const prlimit = rlimits.length === 0 ? undefined : findProgram('prlimit');
+  if (prlimit === undefined) return { program, args };
+  const shown = (value: number) => (value < 0 ? 'unlimited' : String(value));
+  const limits = rlimits.map(({ type, soft, hard }) => `--${type}=${shown(soft)}:${shown(hard)}`);
+  return { program: prlimit, args: [...limits, '--', program, ...args] };
+}
+
 function createInput(spec: ProcessSpec): SandboxInput {
   const sandboxed = spec.security === 'sandbox';
   const kept = new Set<string>(capabilitiesFor(spec.security));
@@ -72,6 +83,7 @@ function createInput(spec: ProcessSpec): SandboxInput {
     raiseLoopback: spec.network === 'none',
     bindSys: spec.network === 'host' && inUserNamespace(),
     writableSys: !sandboxed,
+    shmSizeKb: Math.ceil((spec.shmSizeBytes ?? 64 << 20) / 1024),
     mounts: spec.mounts.map((mount) => ({ ...mount, target: resolveInRoot(spec.rootfs, mount.target) })),
     maskedPaths: sandboxed ? MASKED_PATHS : [],
     readonlyPaths: sandboxed ? READONLY_PATHS : [],

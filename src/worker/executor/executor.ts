@@ -32,6 +32,10 @@ export interface ProcessSpec {
   /** `insecure`: all capabilities, nothing masked. */
   readonly security: 'sandbox' | 'insecure';
   readonly mounts: readonly ProcessMount[];
+  /** Size of /dev/shm; 64 MiB without it. */
+  readonly shmSizeBytes?: number;
+  /** By the names of setrlimit(2) in lower case, without RLIMIT_; -1 is no limit. */
+  readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
   readonly readonlyRootfs?: boolean;
 }
 

@@ -46,6 +46,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
       cwd: spec.cwd,
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
       noNewPrivileges: false,
+      ...(spec.rlimits.length === 0 ? {} : { rlimits: spec.rlimits.map(ociLimit) }),
     },
     root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
     hostname: spec.hostname,
@@ -63,6 +64,20 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
       ...(sandboxed ? { seccomp: seccompProfile() } : {}),
     },
   };
+}
+
+/** No limit is the largest number of 64 bits, which JSON has only as text of its own: crun and runc take -1 for it. */
+function ociLimit({ type, soft, hard }: ProcessSpec['rlimits'][number]) {
+  return { type: `RLIMIT_${type.toUpperCase()}`, soft, hard };
+}
+
+/** As the runtimes make it, but for a size that was asked for: then it is BuildKit's tmpfs mount. */
+function shmMount({ shmSizeBytes }: ProcessSpec, secure: readonly string[]): OciMount {
+  const common = { destination: '/dev/shm', type: 'tmpfs' };
+  if (shmSizeBytes === undefined)
+    return { ...common, source: 'shm', options: [...secure, 'mode=1777', 'size=65536k'] };
+  const options = ['nosuid', 'mode=1777', `size=${Math.ceil(shmSizeBytes / 1024)}k`];
+  return { ...common, source: 'tmpfs', options };
 }
 
 function systemMounts(spec: ProcessSpec): OciMount[] {
@@ -88,12 +103,7 @@ function systemMounts(spec: ProcessSpec): OciMount[] {
         ...(hasTtyGroup() ? ['gid=5'] : []),
       ],
     },
-    {
-      destination: '/dev/shm',
-      type: 'tmpfs',
-      source: 'shm',
-      options: [...secure, 'mode=1777', 'size=65536k'],
-    },
+    shmMount(spec, secure),
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: secure },
     sysMount(spec, secure),
   ];

@@ -1,8 +1,8 @@
-import { closeSync, createReadStream, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
-import { decompress, detectCompression } from '../../oci/compression.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
+import { openContent } from '../source/archive-file.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 import { joinPath, parentPath } from '../snapshot/path-order.js';
 import type { CopyAttributes } from './copy-plan.js';
@@ -26,19 +26,6 @@ export class ArchiveSpool implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#directory) rmSync(this.#directory, { recursive: true, force: true });
-  }
-}
-
-/** Whether a file is an archive that ADD unpacks: a known compression or none, and a first tar header that reads. */
-export async function isArchive(content: FileContent): Promise<boolean> {
-  if (content.length === 0) return false;
-  const source = openContent(content);
-  try {
-    for await (const _entry of readTar(source)) return true;
-    return false;
-  } catch (error) {
-    if (error instanceof BuildError && error.code !== 'UNSUPPORTED') return false;
-    throw error;
   }
 }
 
@@ -143,21 +130,4 @@ function cleanName(name: string, entryName: string): string {
     );
   }
   return parts.join('/');
-}
-
-function openContent(content: FileContent): AsyncIterable<Uint8Array> {
-  const start = content.offset ?? 0;
-  const head = Buffer.alloc(Math.min(6, content.length));
-  const fd = openSync(content.path, 'r');
-  try {
-    readSync(fd, head, 0, head.length, start);
-  } finally {
-    closeSync(fd);
-  }
-  const stream = createReadStream(content.path, {
-    start,
-    end: start + content.length - 1,
-    highWaterMark: 1 << 20,
-  });
-  return decompress(stream as AsyncIterable<Uint8Array>, detectCompression(head));
 }

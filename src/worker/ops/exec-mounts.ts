@@ -2,12 +2,13 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
 import type { JobContext, LockAcquirer, SnapshotResult } from '../../graph/contract.js';
-import type { BindMount, ExecOp, SecretMount, TmpfsMount } from '../../graph/op.js';
+import type { BindMount, ExecOp, SecretMount, SshMount, TmpfsMount } from '../../graph/op.js';
 import type { ProcessMount } from '../executor/executor.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
 import { mountTmpfs, unmount } from '../sys/mounts.js';
 import { openCacheMount } from './cache-mount.js';
+import { forwardSocket } from './ssh-agents.js';
 
 /** A secret's value; undefined where the build has none of that name. */
 export type SecretReader = (id: string) => Buffer | undefined;
@@ -18,6 +19,8 @@ export interface MountDependencies {
   readonly cacheMounts: string;
   readonly lock: LockAcquirer;
   readonly secret: SecretReader;
+  /** Socket of an ssh agent; undefined where the build has none of that name. */
+  readonly sshSocket: (id: string) => Promise<string | undefined>;
 }
 
 /** The sources of a process's mounts and the variables that secrets give; disposing unmounts and unlocks them. */
@@ -70,11 +73,14 @@ export async function openMountSources(
           break;
         case 'secret':
           opened.push(openSecret(mount, own, deps.secret, closing));
+          break;
+        case 'ssh':
+          opened.push(await openSsh(mount, own, deps, closing));
       }
     }
     return {
       mounts: opened.flatMap(({ mount }) => mount ?? []),
-      env: opened.flatMap(({ env }) => env ?? []),
+      env: firstOfEach(opened.flatMap(({ env }) => env ?? [])),
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -121,6 +127,34 @@ function openSecret(mount: SecretMount, own: string, secret: SecretReader, closi
   chownSync(source, mount.uid, mount.gid);
   chmodSync(source, mount.mode);
   return { ...env, mount: { source, target: mount.target, readonly: true } };
+}
+
+/** SSH_AUTH_SOCK is that of the first mount. */
+function firstOfEach(env: readonly string[]): string[] {
+  const agent = env.filter((entry) => entry.startsWith('SSH_AUTH_SOCK='));
+  return [...env.filter((entry) => !agent.includes(entry)), ...agent.slice(0, 1)];
+}
+
+async function openSsh(
+  mount: SshMount,
+  own: string,
+  { sshSocket }: MountDependencies,
+  closing: Closing,
+): Promise<OpenMount> {
+  const agent = await sshSocket(mount.id);
+  if (agent === undefined) {
+    if (!mount.required) return {};
+    throw new BuildError('SECRET_MISSING', `no SSH key "${mount.id}" forwarded from the client`, {
+      hint: `give it with --ssh ${mount.id}, or --ssh ${mount.id}=SOCKET or KEYFILE`,
+    });
+  }
+  mkdirSync(own);
+  const forward = await forwardSocket(agent, own, mount);
+  closing.push(() => forward.close());
+  return {
+    env: `SSH_AUTH_SOCK=${mount.target}`,
+    mount: { source: forward.path, target: mount.target, readonly: false },
+  };
 }
 
 function makeTmpfs(path: string, options: string, closing: Closing): void {

@@ -53,6 +53,8 @@ function execCacheMap(op: ExecOp, inputCount: number, layers: ExecOpDeps['layers
     network,
     security,
     mounts: mounts.map(mountKey),
+    shmSizeBytes: op.shmSizeBytes,
+    ulimits: op.ulimits,
     root,
     platform,
   });

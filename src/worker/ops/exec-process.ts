@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { BuildError } from '../../errors.js';
 import type { ExecOp } from '../../graph/op.js';
 import type { ProcessMount, ProcessSpec } from '../executor/executor.js';
 import { DEFAULT_HOSTNAME, hostsFile, resolvConf } from '../executor/network-files.js';
@@ -13,7 +14,7 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 /** A process as an image or an instruction describes it. */
 export interface ProcessRequest extends Pick<
   ExecOp,
-  'args' | 'env' | 'cwd' | 'user' | 'network' | 'security'
+  'args' | 'env' | 'cwd' | 'user' | 'network' | 'security' | 'shmSizeBytes' | 'ulimits'
 > {
   readonly hostname?: string;
   /** Their targets are made where they are missing. */
@@ -50,9 +51,22 @@ export function prepareProcess(
     hostname,
     network: request.network === 'none' ? 'none' : 'host',
     security: request.security,
+    ...(request.shmSizeBytes === undefined ? {} : { shmSizeBytes: request.shmSizeBytes }),
+    rlimits: (request.ulimits ?? []).map(parseUlimit),
     mounts,
   };
   return { spec, removeStubs };
+}
+
+/** `nofile=1024:2048`, or one number for both. @throws INVALID_VALUE */
+function parseUlimit(text: string): ProcessSpec['rlimits'][number] {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (!match)
+    throw new BuildError('INVALID_VALUE', `invalid ulimit "${text}"`, {
+      hint: 'write it as nofile=1024:2048',
+    });
+  const soft = Number(match[2]);
+  return { type: match[1]!, soft, hard: match[3] === undefined ? soft : Number(match[3]) };
 }
 
 /** Adds PATH where none is given, and HOME where none or an empty one is. */

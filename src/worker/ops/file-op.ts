@@ -10,7 +10,8 @@ import { baseName } from '../snapshot/path-order.js';
 import { LayeredTree } from '../source/layered-tree.js';
 import type { LocalContext } from '../source/local-context.js';
 import type { SourceTree } from '../source/source-tree.js';
-import { ArchiveSpool, isArchive, planArchive } from './archive-plan.js';
+import { isArchive } from '../source/archive-file.js';
+import { ArchiveSpool, planArchive } from './archive-plan.js';
 import { type CopyListeners, planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
 import { selectionDigest } from './copy-select.js';
 import { WorkTree } from './work-tree.js';
@@ -141,11 +142,14 @@ async function makeLayer(
 async function writeLayer(work: WorkTree, job: JobContext, deps: FileOpDependencies): Promise<Layer> {
   const writer = deps.layers.createWriter(job.signal);
   try {
+    let newestSec = 0;
     for (const { entry, content } of work.entries()) {
+      newestSec = Math.max(newestSec, entry.mtimeSec);
       const turn = writer.add(entry, content);
       if (turn) await turn;
     }
-    return writer.finish(new Date().toISOString());
+    // A layer that no process wrote depends on its files alone, so it is as old as the newest of them.
+    return writer.finish(new Date(newestSec * 1000).toISOString());
   } catch (error) {
     writer.abort();
     throw error;

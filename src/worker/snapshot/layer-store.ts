@@ -226,6 +226,29 @@ export class LayerStore implements LayerBlobs {
     return layer.blob;
   }
 
+  async clampTimes(layer: Layer, latestSec: number, signal: AbortSignal = never): Promise<Layer> {
+    const index = await this.index(layer, signal);
+    if (index.entries.every((entry) => entry.mtimeSec <= latestSec)) return layer;
+    const memo = this.#path(layer.diffId, `until-${latestSec}`);
+    const known = readJson<Layer>(memo);
+    if (known && this.#options.content.has(known.diffId)) return known;
+    const writer = this.createWriter(signal);
+    let clamped: Layer;
+    try {
+      for (const entry of index.entries) {
+        const { offset: _offset, ...rest } = entry;
+        const content = entry.type === 'file' ? this.entryContent(layer, entry) : undefined;
+        await writer.add({ ...rest, mtimeSec: Math.min(entry.mtimeSec, latestSec) }, content);
+      }
+      clamped = writer.finish(layer.createdAt ?? new Date(latestSec * 1000).toISOString());
+    } catch (error) {
+      writer.abort();
+      throw error;
+    }
+    writeJson(memo, clamped);
+    return clamped;
+  }
+
   /** Compressed forms are remembered by their descriptor beside the layer. */
   async #converted(
     layer: Layer,
@@ -242,7 +265,7 @@ export class LayerStore implements LayerBlobs {
       return { mediaType, digest: layer.diffId, size };
     }
     const memo = this.#path(layer.diffId, `blob-${compression}`);
-    const known = readDescriptor(memo);
+    const known = readJson<Descriptor>(memo);
     if (known && content.sizeOf(known.digest) === known.size) return known;
     const tar = this.tar(layer, signal, onProgress);
     const written = await content.write(
@@ -250,9 +273,7 @@ export class LayerStore implements LayerBlobs {
       { signal },
     );
     const descriptor: Descriptor = { mediaType, ...written };
-    mkdirSync(join(memo, '..'), { recursive: true });
-    writeFileSync(`${memo}.${process.pid}`, JSON.stringify(descriptor));
-    renameSync(`${memo}.${process.pid}`, memo);
+    writeJson(memo, descriptor);
     return descriptor;
   }
 
@@ -282,10 +303,16 @@ export class LayerStore implements LayerBlobs {
   }
 }
 
-function readDescriptor(path: string): Descriptor | undefined {
+function readJson<T>(path: string): T | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Descriptor;
+    return JSON.parse(readFileSync(path, 'utf8')) as T;
   } catch {
     return undefined;
   }
+}
+
+function writeJson(path: string, value: unknown): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.${process.pid}`, JSON.stringify(value));
+  renameSync(`${path}.${process.pid}`, path);
 }

@@ -218,9 +218,6 @@ export class ImageSource implements ImageResolver {
       architecture: platform.architecture,
       ...(platform.variant === undefined ? {} : { variant: platform.variant }),
     };
-    if (choice.strict && selectPlatform(choice.wanted, [own], (candidate) => candidate) === undefined) {
-      throw noPlatform(choice, [own]);
-    }
     if (config.rootfs.diff_ids.length !== manifest.layers.length) {
       throw new BuildError(
         'MANIFEST_INVALID',

@@ -16,6 +16,7 @@ export interface SandboxInput {
   readonly raiseLoopback: boolean;
   readonly bindSys: boolean;
   readonly writableSys: boolean;
+  readonly shmSizeKb: number;
   readonly mounts: readonly { source: string; target: string; readonly: boolean }[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
@@ -106,7 +107,7 @@ function becomeProcess(load: (name: string) => unknown): void {
       flag.nosuid | flag.noexec,
       'newinstance,ptmxmode=0666,mode=0620',
     );
-    mount('shm', at('/dev/shm'), 'tmpfs', secure, 'mode=1777,size=65536k');
+    mount('shm', at('/dev/shm'), 'tmpfs', secure, `mode=1777,size=${input.shmSizeKb}k`);
     mount('mqueue', at('/dev/mqueue'), 'mqueue', secure, null);
     for (const name of ['null', 'zero', 'full', 'random', 'urandom', 'tty']) {
       fs.writeFileSync(at(`/dev/${name}`), '');

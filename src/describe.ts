@@ -1,0 +1,75 @@
+import { BuildError } from './errors.js';
+import { type Compilation, compile, type CompileMode, withSource } from './compile.js';
+import type { Outline } from './frontend/outline.js';
+import { describedBy } from './frontend/outline.js';
+import { parseDockerfile } from './frontend/parse.js';
+import { splitStages } from './frontend/stages.js';
+import type { SourceLocation } from './errors.js';
+import type { BuildOptions } from './options.js';
+import type { WarningEvent } from './progress.js';
+import { openStore } from './store.js';
+
+export interface CheckResult {
+  readonly warnings: readonly WarningEvent[];
+  /** Why the Dockerfile could not be built, where it could not. */
+  readonly error?: BuildError;
+  readonly dockerfile: { readonly name: string; readonly text: string };
+}
+
+export interface TargetDescription {
+  readonly name?: string;
+  readonly description?: string;
+  readonly default: boolean;
+  readonly base: string;
+  readonly platform?: string;
+  readonly location: SourceLocation;
+}
+
+/** Asks the rules about a Dockerfile, all of its stages unless a target is given, and builds nothing. */
+export async function checkBuild(options: BuildOptions): Promise<CheckResult> {
+  const warnings: WarningEvent[] = [];
+  const onWarning = (warning: WarningEvent) => void warnings.push(warning);
+  try {
+    const { input, frontend } = await compileOnly(options, { convertsAll: true, onWarning });
+    return { warnings: frontend.warnings, dockerfile: input.dockerfile };
+  } catch (error) {
+    if (!(error instanceof BuildError) || !error.source) throw error;
+    // A file that says error=true wants to fail builds; a check says what was found anyway.
+    if (error.code === 'CHECK_FAILED') return { warnings, dockerfile: error.source };
+    return { warnings, error, dockerfile: error.source };
+  }
+}
+
+/** What a target takes from outside: arguments, secrets, agents, cache mounts. Builds nothing. */
+export async function outlineBuild(options: BuildOptions): Promise<Outline> {
+  const { frontend } = await compileOnly(options);
+  return frontend.outline;
+}
+
+/** The stages of a Dockerfile. Builds nothing. */
+export async function listTargets(options: BuildOptions): Promise<readonly TargetDescription[]> {
+  const { input } = await compileOnly(options);
+  const { dockerfile } = input;
+  try {
+    const { stages } = splitStages(parseDockerfile(dockerfile.text, dockerfile.name));
+    return stages.map(({ index, from }) => {
+      const description =
+        from.stageName === undefined ? undefined : describedBy(from.comments, from.stageName);
+      return {
+        ...(from.stageName === undefined ? {} : { name: from.stageName }),
+        ...(description === undefined ? {} : { description }),
+        default: index === stages.length - 1,
+        base: from.image,
+        ...(from.platform === undefined ? {} : { platform: from.platform }),
+        location: from.location,
+      };
+    });
+  } catch (error) {
+    throw await withSource(error, input);
+  }
+}
+
+function compileOnly(options: BuildOptions, mode: CompileMode = {}): Promise<Compilation> {
+  const signal = options.signal ?? new AbortController().signal;
+  return compile(options, openStore(options), signal, { describesOnly: true, ...mode });
+}

@@ -1,0 +1,197 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ContentStore } from '../../cache/content-store.js';
+import { BuildError } from '../../errors.js';
+import type { TransferListener } from '../../graph/contract.js';
+import type { SourceOp } from '../../graph/op.js';
+import { type Digest, digestHex, digestOf, isDigest } from '../../oci/digest.js';
+import type { HttpResponse } from '../../oci/registry/transport.js';
+
+export interface HttpSourceOptions {
+  readonly content: ContentStore;
+  /** What is known of URLs, a file each. */
+  readonly directory: string;
+  readonly secret: (id: string) => Buffer | undefined;
+}
+
+/** A downloaded file; its bytes are a blob of the content store. */
+export interface FetchedFile {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Last-Modified, seconds since the epoch. */
+  readonly modifiedSec?: number;
+}
+
+interface Known extends FetchedFile {
+  readonly etag?: string;
+}
+
+const MOST_REDIRECTS = 10;
+
+/**
+ * Files of `ADD https://…` and of contexts. A file that the server calls unchanged (ETag, Last-Modified) is not downloaded
+ * again; one whose digest is given is not asked for when it is there. `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`
+ * are secrets that authorize.
+ */
+export class HttpSource {
+  readonly #options: HttpSourceOptions;
+  readonly #fetching = new Map<string, Promise<FetchedFile>>();
+
+  constructor(options: HttpSourceOptions) {
+    this.#options = options;
+  }
+
+  /** @throws DOWNLOAD_FAILED, BLOB_CORRUPT for another digest than `checksum` */
+  fetch(op: SourceOp, signal: AbortSignal, onProgress?: TransferListener): Promise<FetchedFile> {
+    const url = op.identifier;
+    const checksum = op.attributes?.['checksum'];
+    const key = `${url} ${checksum ?? ''}`;
+    let fetching = this.#fetching.get(key);
+    if (!fetching) {
+      fetching = this.#fetch(url, checksum, signal, onProgress);
+      this.#fetching.set(key, fetching);
+    }
+    return fetching;
+  }
+
+  async #fetch(
+    url: string,
+    checksum: string | undefined,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<FetchedFile> {
+    const known = this.#known(url);
+    if (checksum !== undefined && known?.digest === checksum) return known;
+    const headers = {
+      ...this.#authorization(url),
+      ...(known?.etag === undefined ? {} : { 'if-none-match': known.etag }),
+    };
+    const response = await this.#send(url, headers, signal);
+    if (response.status === 304 && known) {
+      await response.discard();
+      return this.#checked(url, known, checksum);
+    }
+    const fetched = await this.#download(url, response, signal, onProgress);
+    this.#remember(url, fetched);
+    return this.#checked(url, fetched, checksum);
+  }
+
+  #checked(url: string, fetched: Known, checksum: string | undefined): FetchedFile {
+    if (checksum === undefined || fetched.digest === checksum) return fetched;
+    throw new BuildError(
+      'BLOB_CORRUPT',
+      `digest mismatch for ${shown(url)}: ${fetched.digest} (expected: ${checksum})`,
+      { hint: 'the file has changed, or the --checksum is not its own' },
+    );
+  }
+
+  async #send(
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
+    const { sendHttp } = await import('../../oci/registry/transport.js');
+    let target = url;
+    for (let redirects = 0; ; redirects++) {
+      const isOwnHost = new URL(target).host === new URL(url).host;
+      const { authorization: _authorization, ...open } = headers as { authorization?: string };
+      let response: HttpResponse;
+      try {
+        response = await sendHttp({
+          method: 'GET',
+          url: target,
+          headers: isOwnHost ? headers : open,
+          signal,
+        });
+      } catch (error) {
+        if (!(error instanceof BuildError) || error.code !== 'REGISTRY_UNREACHABLE') throw error;
+        throw failed(url, error.message.replace(/^the registry "[^"]*" cannot be reached: /, ''), error);
+      }
+      const location = response.header('location');
+      if (![301, 302, 303, 307, 308].includes(response.status) || !location) {
+        if (response.status === 200 || response.status === 304) return response;
+        await response.discard();
+        throw failed(url, `invalid response status ${response.status}`);
+      }
+      await response.discard();
+      if (redirects >= MOST_REDIRECTS) throw failed(url, `more than ${MOST_REDIRECTS} redirects`);
+      target = new URL(location, target).href;
+      if (!/^https?:/.test(target)) throw failed(url, `it leads to "${shown(target)}"`);
+    }
+  }
+
+  async #download(
+    url: string,
+    response: HttpResponse,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<Known> {
+    const totalBytes = Number(response.header('content-length')) || undefined;
+    const etag = response.header('etag');
+    const modifiedMs = Date.parse(response.header('last-modified') ?? '');
+    const row = { id: shown(url), action: 'downloading', ...(totalBytes ? { totalBytes } : {}) };
+    let currentBytes = 0;
+    async function* counted() {
+      for await (const chunk of response.body) {
+        currentBytes += chunk.length;
+        onProgress?.({ ...row, currentBytes, finished: false });
+        yield chunk;
+      }
+    }
+    let written;
+    try {
+      written = await this.#options.content.write(counted(), { signal });
+    } catch (error) {
+      if (signal.aborted || error instanceof BuildError) throw error;
+      throw failed(url, (error as Error).message, error);
+    }
+    onProgress?.({ ...row, currentBytes, finished: true });
+    return {
+      ...written,
+      ...(etag === undefined ? {} : { etag }),
+      ...(Number.isNaN(modifiedMs) ? {} : { modifiedSec: Math.floor(modifiedMs / 1000) }),
+    };
+  }
+
+  #authorization(url: string): Record<string, string> {
+    const { host } = new URL(url);
+    const header = this.#options.secret(`HTTP_AUTH_HEADER_${host}`);
+    if (header) return { authorization: header.toString('utf8').trim() };
+    const token = this.#options.secret(`HTTP_AUTH_TOKEN_${host}`);
+    return token ? { authorization: `Bearer ${token.toString('utf8').trim()}` } : {};
+  }
+
+  #known(url: string): Known | undefined {
+    try {
+      const known = JSON.parse(readFileSync(this.#path(url), 'utf8')) as Known;
+      return isDigest(known.digest) && this.#options.content.sizeOf(known.digest) === known.size
+        ? known
+        : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #remember(url: string, known: Known): void {
+    const path = this.#path(url);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(`${path}.${process.pid}`, JSON.stringify(known));
+    renameSync(`${path}.${process.pid}`, path);
+  }
+
+  #path(url: string): string {
+    return join(this.#options.directory, digestHex(digestOf(url)));
+  }
+}
+
+/** A URL without password and query, which may be a signature. */
+function shown(url: string): string {
+  return url.replace(/(\/\/)[^/@\s]*@/, '$1').replace(/\?.*/s, '?…');
+}
+
+function failed(url: string, why: string, cause?: unknown): BuildError {
+  return new BuildError('DOWNLOAD_FAILED', `"${shown(url)}" cannot be fetched: ${why}`, {
+    cause,
+    hint: `check the URL and the network; a private file needs --secret id=HTTP_AUTH_TOKEN_${new URL(url).host}`,
+  });
+}
