@@ -3,6 +3,7 @@ import { locateError } from './errors.js';
 import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
+import type { Definition } from './graph/definition.js';
 import type { BuiltImage, Result } from './graph/contract.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
@@ -11,6 +12,7 @@ import type { ProgressListener } from './progress.js';
 import { CacheRecords } from './cache/cache-records.js';
 import { Solver } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
+import { compareBuilds } from './verify.js';
 import { createWorker, type Worker } from './worker/worker.js';
 
 /**
@@ -59,20 +61,35 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   });
   try {
     const { results, stats } = await solve(options, frontend, { store, worker, signal, onProgress });
-    const images = frontend.targets.map((target, i): BuiltImage => {
-      const result = results[i];
-      return {
-        platform: target.platform,
-        layers: result?.kind === 'snapshot' ? result.layers : [],
-        config: target.config,
-        baseHistoryLength: target.baseHistoryLength,
-      };
-    });
+    const images = builtImages(frontend, results);
+    if (options.verifyReproducible) {
+      const again = { ...frontend, definition: withoutCache(frontend.definition) };
+      const { results: others } = await solve(options, again, { store, worker, signal, onProgress });
+      const { sourceDateEpochSec } = frontend;
+      await compareBuilds(images, builtImages(frontend, others), store, sourceDateEpochSec, signal);
+    }
     const exported = await exportAll(options, images, context, onProgress);
     return { ...exported, warnings, stats };
   } finally {
     await worker.close();
   }
+}
+
+function builtImages(frontend: FrontendResult, results: readonly (Result | undefined)[]): BuiltImage[] {
+  return frontend.targets.map(({ platform, config, baseHistoryLength }, i) => {
+    const result = results[i];
+    const layers = result?.kind === 'snapshot' ? result.layers : [];
+    return { platform, layers, config, baseHistoryLength };
+  });
+}
+
+/** Every step runs again; sources stay as they are. */
+function withoutCache(definition: Definition): Definition {
+  const vertices = [...definition.vertices].map(([digest, vertex]) => {
+    const options = { ...vertex.options, ignoreCache: vertex.op.kind !== 'source' };
+    return [digest, { ...vertex, options }] as const;
+  });
+  return { ...definition, vertices: new Map(vertices) };
 }
 
 /** One result for each target, in order; a target without a head is an empty image. */

@@ -33,6 +33,7 @@ export const ERROR_EXIT_STATUS = {
   PLATFORM_NOT_RUNNABLE: 1,
   IMAGE_NOT_FOUND: 1,
   EXPORT_FAILED: 1,
+  NOT_REPRODUCIBLE: 1,
   STORE_FAILED: 1,
   INTERNAL: 1,
   // Registry and network

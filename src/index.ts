@@ -1,4 +1,5 @@
 export { build } from './build.js';
+export { checkBuild, listTargets, outlineBuild } from './describe.js';
 export {
   imageHistory,
   importImage,
@@ -12,6 +13,8 @@ export {
   tagImage,
 } from './images.js';
 export { runImage } from './run.js';
+export type { CheckResult, TargetDescription } from './describe.js';
+export type { Outline } from './frontend/outline.js';
 export { BuildError, type ErrorCode, type SourceLocation } from './errors.js';
 export type { BuildOptions, BuildResult, BuildStats, StoreOptions } from './options.js';
 export type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';

@@ -51,6 +51,8 @@ export interface BuildOptions extends StoreOptions {
   readonly shmSizeBytes?: number;
   /** `nofile=1024:2048`, of RUN. */
   readonly ulimits?: readonly string[];
+  /** Builds twice, and throws NOT_REPRODUCIBLE with each file that differs; nothing is exported then. */
+  readonly verifyReproducible?: boolean;
   /** Also asks tsbuild's own set of rules. */
   readonly checksExtra?: boolean;
   /** Processes at once; default: the number of CPUs. */

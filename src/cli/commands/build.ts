@@ -116,6 +116,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ulimits: flags.ulimit ?? [],
     ...(flags.shmSize === undefined ? {} : { shmSizeBytes: parseBytes('--shm-size', flags.shmSize) }),
     ...(flags.checkExtra ? { checksExtra: true } : {}),
+    ...(flags.verifyReproducible ? { verifyReproducible: true } : {}),
     noCache: !flags.cache,
     noCacheFilter: (filter ?? []).flatMap((stages) => stages.split(',')),
     ...(flags.file === undefined ? {} : { file: flags.file }),

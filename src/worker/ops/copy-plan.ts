@@ -153,7 +153,7 @@ async function putEntry(
 ): Promise<void> {
   const existing = work.lookup(path);
   if (existing && (existing.type === 'directory') !== (entry.type === 'directory')) {
-    if (entry.type === 'directory') throw notDirectory(path);
+    if (entry.type === 'directory') throw notDirectory(path, existing.linkName);
     throw new BuildError('FILE_OPERATION_FAILED', `cannot replace the directory "/${path}" with a file`, {
       hint: 'copy to another path, or remove the directory in an earlier RUN',
     });

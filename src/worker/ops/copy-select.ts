@@ -89,7 +89,7 @@ function notFound(tree: SourceTree, path: string): never {
     : nearest
       ? `did you mean "${joinPath(dir, nearest)}"?`
       : 'paths are relative to the root of the context, or of the stage named by --from';
-  throw new BuildError('COPY_SOURCE_NOT_FOUND', `"/${path}": not found`, { hint });
+  throw new BuildError('COPY_SOURCE_NOT_FOUND', `"/${path}": not found in ${tree.place}`, { hint });
 }
 
 /** What a selection holds below one match, itself first, excluded paths left out; relative paths, sorted. */

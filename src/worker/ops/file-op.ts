@@ -28,6 +28,8 @@ export interface FileOpDependencies {
 export function createFileOp(vertex: Vertex, definition: Definition, deps: FileOpDependencies): ResolvedOp {
   const op = vertex.op as FileOp;
   const sources = vertex.inputs.map((edge) => definition.vertices.get(edge.vertex)!.op);
+  const placeOf = (input: number) =>
+    `the files of ${definition.vertices.get(vertex.inputs[input]!.vertex)!.options.name}`;
   const contextOf = (input: number): LocalContext | undefined => {
     const source = sources[input];
     if (source?.kind !== 'source' || !source.identifier.startsWith('local://')) return undefined;
@@ -36,7 +38,7 @@ export function createFileOp(vertex: Vertex, definition: Definition, deps: FileO
   return {
     lane: 'disk',
     cacheMap: async () => {
-      const mapped = vertex.inputs.map((_, input) => inputDep(op, input, contextOf(input), deps));
+      const mapped = vertex.inputs.map((_, input) => inputDep(op, input, contextOf(input) ?? placeOf(input), deps));
       return { digest: opDigest(op), deps: await Promise.all(mapped) };
     },
     exec: async (job, inputs) => {
@@ -66,13 +68,13 @@ function actionKey(action: FileAction): unknown {
 async function inputDep(
   op: FileOp,
   input: number,
-  context: LocalContext | undefined,
+  context: LocalContext | string,
   deps: FileOpDependencies,
 ): Promise<CacheMapDep> {
   const actions = op.actions.filter(
     (action): action is CopyAction => action.kind === 'copy' && action.input === input,
   );
-  if (context) {
+  if (typeof context !== 'string') {
     const early = digestOfJson(await selectionDigests(context, actions));
     context.save();
     return { early, explain: () => explainSelections(context, actions) };
@@ -80,7 +82,7 @@ async function inputDep(
   if (input === op.base) return {};
   return {
     contentDigest: async (result, job) =>
-      digestOfJson(await selectionDigests(await treeOf(layersOf(result), deps, job), actions)),
+      digestOfJson(await selectionDigests(await treeOf(layersOf(result), deps, job, context), actions)),
   };
 }
 
@@ -104,9 +106,10 @@ async function treeOf(
   layers: readonly Layer[],
   deps: FileOpDependencies,
   job: JobContext,
+  place?: string,
 ): Promise<LayeredTree> {
   const indexes = await deps.layers.indexes(layers, job.signal, (row) => job.transfer(row));
-  return new LayeredTree(layers, indexes, deps.layers);
+  return new LayeredTree(layers, indexes, deps.layers, place);
 }
 
 async function makeLayer(

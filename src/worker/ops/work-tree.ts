@@ -67,7 +67,7 @@ export class WorkTree {
   makeDirectories(path: string, attributes: DirectoryAttributes): void {
     const existing = this.lookup(path);
     if (existing?.type === 'directory') return;
-    if (existing) throw notDirectory(path);
+    if (existing) throw notDirectory(path, existing.linkName);
     if (path !== '') this.makeDirectories(parentPath(path), attributes);
     const { mode, ids, mtimeSec } = attributes;
     this.put({ entry: { path, type: 'directory', mode, ...ids, size: 0, mtimeSec } });
@@ -147,7 +147,15 @@ function withoutContent(entry: LayerEntry): LayerEntry {
   return rest;
 }
 
-export function notDirectory(path: string): BuildError {
+/** @param linkName target of the link that stands there */
+export function notDirectory(path: string, linkName?: string): BuildError {
+  if (linkName !== undefined) {
+    return new BuildError(
+      'FILE_OPERATION_FAILED',
+      `cannot copy the directory to "/${path}", which is a link to "${linkName}"`,
+      { hint: `copy its contents to the target of the link, or remove the link in an earlier RUN` },
+    );
+  }
   return new BuildError('FILE_OPERATION_FAILED', `"/${path}" exists and is no directory`, {
     hint: `choose another destination than "${baseName(path)}", or remove it in an earlier RUN`,
   });

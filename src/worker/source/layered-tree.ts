@@ -10,11 +10,13 @@ const EMPTY = digestOf('');
 
 /** The merged file system of a snapshot as a source, from listings; file bytes stay where the layers have them. */
 export class LayeredTree implements SourceTree {
+  readonly place: string;
   readonly #view: UnionView;
   readonly #layers: readonly Layer[];
   readonly #store: LayerStore;
 
-  constructor(layers: readonly Layer[], indexes: readonly LayerIndex[], store: LayerStore) {
+  constructor(layers: readonly Layer[], indexes: readonly LayerIndex[], store: LayerStore, place = 'the image') {
+    this.place = place;
     this.#view = new UnionView(indexes);
     this.#layers = layers;
     this.#store = store;

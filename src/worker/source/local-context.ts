@@ -28,6 +28,7 @@ interface Scanned {
  */
 export class LocalContext implements SourceTree {
   readonly directory: string;
+  readonly place: string;
   readonly #matcher: PatternMatcher | undefined;
   readonly #index: StatIndex;
   readonly #scanned = new Map<string, Scanned | undefined>();
@@ -37,6 +38,7 @@ export class LocalContext implements SourceTree {
 
   constructor(directory: string, ignorePatterns: readonly string[], statRoot: string) {
     this.directory = directory;
+    this.place = `the build context "${directory}"`;
     this.#matcher = ignorePatterns.length === 0 ? undefined : new PatternMatcher(ignorePatterns);
     this.#index = new StatIndex(statRoot, directory);
   }

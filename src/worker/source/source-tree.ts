@@ -7,6 +7,8 @@ import type { FileContent } from '../snapshot/layer-writer.js';
  * what an ignore pattern hides is not there.
  */
 export interface SourceTree {
+  /** For errors: what it is, such as `the build context "/src"`. */
+  readonly place: string;
   /** The entry at `path`, a link not followed. */
   lookup(path: string): LayerEntry | undefined;
   /** Names in a directory, sorted. */

@@ -1,55 +1,10 @@
 import { expect } from 'chai';
 import type { BuildError } from '../../../src/errors.js';
-import {
-  type ConvertOptions,
-  convertDockerfile,
-  type FrontendResult,
-} from '../../../src/frontend/convert.js';
-import type { ImageResolver } from '../../../src/frontend/image-resolver.js';
+import type { ConvertOptions, FrontendResult } from '../../../src/frontend/convert.js';
 import type { ExecOp, FileOp } from '../../../src/graph/op.js';
-import type { ImageConfig } from '../../../src/oci/image-config.js';
-import { digestOf } from '../../../src/oci/digest.js';
+import { convertText, imageResolver as resolver } from './convert-text.js';
 
-const LINUX = { os: 'linux', architecture: 'amd64' };
-
-/** Every name is an image with that config; what was asked for is recorded. */
-function resolver(config: Partial<ImageConfig> = {}, asked: string[] = []): ImageResolver {
-  return {
-    resolveImage: async (name, platform) => {
-      asked.push(name);
-      const rootfs = { type: 'layers' as const, diff_ids: [digestOf(name)] };
-      return {
-        identifier: `docker-image://docker.io/library/${name}@${digestOf(name)}`,
-        displayName: name,
-        digest: digestOf(name),
-        platform,
-        config: { ...LINUX, rootfs, history: [{ created_by: 'base' }], ...config },
-      };
-    },
-  };
-}
-
-function convert(text: string, more: Partial<ConvertOptions> = {}): Promise<FrontendResult> {
-  return convertDockerfile({
-    dockerfile: { name: 'Dockerfile', text },
-    buildArgs: {},
-    platforms: [],
-    buildPlatform: LINUX,
-    labels: {},
-    noCache: false,
-    noCacheFilter: [],
-    network: 'default',
-    imageResolver: resolver(),
-    sourceInspector: { modifiedSec: async () => undefined },
-    mainContext: { kind: 'local', name: 'context', ignorePatterns: [] },
-    namedContexts: new Map(),
-    allow: [],
-    ulimits: [],
-    extraHosts: [],
-    signal: new AbortController().signal,
-    ...more,
-  });
-}
+const convert = convertText;
 
 async function configOf(text: string, more: Partial<ConvertOptions> = {}) {
   return (await convert(text, more)).targets[0]!.config;
