@@ -13,13 +13,17 @@ import { GitSource } from './worker/source/git-source.js';
 import { HttpSource } from './worker/source/http-source.js';
 import { RemoteSources } from './worker/source/remote-sources.js';
 
-/** A Dockerfile as what is to be done, with the sources that its build reads. */
-export interface Compilation {
+/** What a build reads before it parses anything, and where the rest comes from. */
+export interface OpenInput {
   readonly input: BuildInput;
-  readonly frontend: FrontendResult;
   readonly remote: RemoteSources;
   readonly agents: SshAgents;
   readonly secret: (id: string) => Buffer | undefined;
+}
+
+/** A Dockerfile as what is to be done, with the sources that its build reads. */
+export interface Compilation extends OpenInput {
+  readonly frontend: FrontendResult;
 }
 
 export interface CompileMode {
@@ -30,16 +34,12 @@ export interface CompileMode {
   readonly onWarning?: (warning: WarningEvent) => void;
 }
 
-/**
- * Reads the context and the Dockerfile and compiles it. The caller closes the agents.
- * @throws BuildError, with the Dockerfile's text for an excerpt
- */
-export async function compile(
+/** Reads the Dockerfile and finds the contexts. The caller closes the agents. */
+export async function openInput(
   options: BuildOptions,
   store: Store,
   signal: AbortSignal,
-  mode: CompileMode = {},
-): Promise<Compilation> {
+): Promise<OpenInput> {
   const agents = new SshAgents(options.ssh ?? {});
   const secret = createSecretReader(options.secrets ?? {});
   const remote = new RemoteSources({
@@ -57,9 +57,24 @@ export async function compile(
     store: async (stream) => (await store.content.write(stream, { signal })).digest,
     signal,
   });
+  return { input, remote, agents, secret };
+}
+
+/**
+ * Reads the context and the Dockerfile and compiles it. The caller closes the agents.
+ * @throws BuildError, with the Dockerfile's text for an excerpt
+ */
+export async function compile(
+  options: BuildOptions,
+  store: Store,
+  signal: AbortSignal,
+  mode: CompileMode = {},
+): Promise<Compilation> {
+  const opened = await openInput(options, store, signal);
+  const { input, remote } = opened;
   try {
     const frontend = await convert(options, input, store, remote, signal, mode);
-    return { input, frontend, remote, agents, secret };
+    return { ...opened, frontend };
   } catch (error) {
     throw await withSource(error, input);
   }

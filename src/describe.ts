@@ -1,5 +1,5 @@
 import { BuildError } from './errors.js';
-import { type Compilation, compile, type CompileMode, withSource } from './compile.js';
+import { type Compilation, compile, type CompileMode, openInput, withSource } from './compile.js';
 import type { Outline } from './frontend/outline.js';
 import { describedBy } from './frontend/outline.js';
 import { parseDockerfile } from './frontend/parse.js';
@@ -48,7 +48,8 @@ export async function outlineBuild(options: BuildOptions): Promise<Outline> {
 
 /** The stages of a Dockerfile. Builds nothing. */
 export async function listTargets(options: BuildOptions): Promise<readonly TargetDescription[]> {
-  const { input } = await compileOnly(options);
+  const signal = options.signal ?? new AbortController().signal;
+  const { input } = await openInput(options, openStore(options), signal);
   const { dockerfile } = input;
   try {
     const { stages } = splitStages(parseDockerfile(dockerfile.text, dockerfile.name));

@@ -220,14 +220,15 @@ class TargetConverter {
     this.#steps = new StepOptions({ ...options, escape: context.escape });
     const stageState = (stage: Stage) => this.#stage(stage);
     const stageHead = async (stage: Stage) => (await this.#stage(stage)).head;
-    this.#sources = new Sources({ ...options, stageHead }, context);
+    const toleratesUnknownImages = options.describesOnly ?? false;
+    this.#sources = new Sources({ ...options, stageHead, toleratesUnknownImages }, context);
     this.#bases = new Bases(
       {
         ...options,
         stageState,
         isStrict: options.platforms.length > 0,
         severalPlatforms: options.platforms.length > 1,
-        toleratesUnknownImages: options.describesOnly ?? false,
+        toleratesUnknownImages,
       },
       this.#sources,
       context,

@@ -251,7 +251,7 @@ describe('files from elsewhere', function () {
     it('come as a Dockerfile alone on standard input', async () => {
       const result = await tsbuild.run(['-', '--progress', 'plain'], { input: 'FROM scratch\nCOPY x /\n' });
       expect(result.status).to.equal(1);
-      expect(result.stderr).to.contain('has no files to copy from');
+      expect(result.stderr).to.contain('this build has no context to copy from');
       await tsbuild.must(['-'], { input: 'FROM scratch\nCOPY <<EOF /x\nhello\nEOF\n' });
     });
 

@@ -124,10 +124,18 @@ describe('RUN --mount', function () {
     });
   });
 
+  it('without a target is at the working directory', async () => {
+    const context = makeContext({
+      Dockerfile:
+        'FROM base\nWORKDIR /w\nRUN --mount=type=tmpfs touch /w/x && mount | grep -c " /w " > /out\n',
+    });
+    expect(await outputOf(context)).to.equal('1\n');
+  });
+
   for (const [what, mount, code] of [
     ['an unknown type', 'type=tmpf,target=/x', 'did you mean "tmpfs"'],
     ['an unknown key', 'type=cache,targt=/x', 'did you mean "target"'],
-    ['no target', 'type=cache', 'a mount needs a target'],
+    ['the root as its target', 'type=cache,target=/', 'mount below the root'],
     ['an unknown sharing', 'type=cache,target=/x,sharing=all', 'use shared, locked or private'],
   ] as const) {
     it(`with ${what} is refused`, async () => {

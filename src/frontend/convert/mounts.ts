@@ -187,10 +187,9 @@ class MountOptions {
     return readonly;
   }
 
-  /** Relative ones start at the working directory. */
+  /** Relative ones start at the working directory, which is also the default. */
   target(): string {
-    const target = this.text('target', 'dst', 'destination');
-    if (!target) throw new BuildError('INVALID_VALUE', 'a mount needs a target', { hint: 'add target=PATH' });
+    const target = this.text('target', 'dst', 'destination') ?? '';
     return posix.resolve(this.#state.workingDirectory, target);
   }
 

@@ -16,6 +16,8 @@ export interface SourcesOptions {
   /** Files of a stage, once it is converted; undefined for an empty one. */
   readonly stageHead: (stage: Stage) => Promise<Edge | undefined>;
   readonly platform: Platform;
+  /** Nothing is built: an image that cannot be had is taken as an empty one. */
+  readonly toleratesUnknownImages: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -42,7 +44,11 @@ export class Sources {
   /** The main build context. */
   async mainContext(location: SourceLocation): Promise<Edge> {
     const edge = await this.contextEdge(this.#options.mainContext, this.#options.platform, location);
-    return edge ?? this.#noFiles('context', location);
+    if (edge) return edge;
+    throw new BuildError('COPY_SOURCE_NOT_FOUND', 'this build has no context to copy from', {
+      hint: 'give a directory in place of "-", or copy from a stage with --from',
+      location,
+    });
   }
 
   /**
@@ -57,15 +63,12 @@ export class Sources {
   /** `--from`: an earlier stage, a context with a name, an image. @throws STAGE_NOT_FOUND, STAGE_CYCLE, IMAGE_NOT_FOUND, … */
   async named(stage: Stage, from: string, location: SourceLocation): Promise<Edge> {
     const other = this.stageNamed(from, stage.index);
-    if (other) return (await this.#options.stageHead(other)) ?? this.#noFiles(from, location);
+    if (other) return (await this.#options.stageHead(other)) ?? this.#empty();
     const { stages } = this.#options;
     if (/^\d+$/.test(from)) throw stageNotFound(stages, from, location);
     this.#refuseLater(stage, from, location);
     const context = findContext(this.#options.namedContexts, from, this.#options.platform);
-    if (context)
-      return (
-        (await this.contextEdge(context, this.#options.platform, location)) ?? this.#noFiles(from, location)
-      );
+    if (context) return (await this.contextEdge(context, this.#options.platform, location)) ?? this.#empty();
     return this.#copyImage(stage, from, location);
   }
 
@@ -165,6 +168,7 @@ export class Sources {
       const resolved = await this.image(from, this.#options.platform, false, location);
       return this.imageEdge(resolved, '', location, stage);
     } catch (error) {
+      if (error instanceof BuildError && this.#options.toleratesUnknownImages) return this.#empty();
       if (!(error instanceof BuildError) || /[/:@]/.test(from)) throw error;
       const { message, hint } = stageNotFound(this.#options.stages.slice(0, stage.index), from, location);
       throw new BuildError(error.code, `from=${from} is neither a stage nor an image: ${error.message}`, {
@@ -175,7 +179,10 @@ export class Sources {
     }
   }
 
-  #noFiles(from: string, location: SourceLocation): never {
-    throw new BuildError('COPY_SOURCE_NOT_FOUND', `"${from}" has no files to copy from`, { location });
+  /** A file system with nothing in it: of a stage that has only FROM scratch. */
+  #empty(): Edge {
+    return addVertex(this.#context, { kind: 'file', base: -1, actions: [] }, [], {
+      name: '[internal] empty file system',
+    });
   }
 }

@@ -7,6 +7,7 @@ import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
 import { startProcess } from './child-process.js';
+import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
 import { resolveInRoot } from './root-path.js';
@@ -51,6 +52,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
           cause: error,
         });
       } finally {
+        if (signal.aborted) await endProcessesOf(spec.directory);
         signal.removeEventListener('abort', kill);
       }
     },

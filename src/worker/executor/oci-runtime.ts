@@ -6,6 +6,7 @@ import { PID_FILE } from '../snapshot/work-directory.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { startProcess } from './child-process.js';
+import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
 
@@ -64,6 +65,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     });
   } finally {
     await stopKilling();
+    if (signal.aborted) await endProcessesOf(directory);
   }
 }
 

@@ -38,7 +38,9 @@ export function createFileOp(vertex: Vertex, definition: Definition, deps: FileO
   return {
     lane: 'disk',
     cacheMap: async () => {
-      const mapped = vertex.inputs.map((_, input) => inputDep(op, input, contextOf(input) ?? placeOf(input), deps));
+      const mapped = vertex.inputs.map((_, input) =>
+        inputDep(op, input, contextOf(input) ?? placeOf(input), deps),
+      );
       return { digest: opDigest(op), deps: await Promise.all(mapped) };
     },
     exec: async (job, inputs) => {

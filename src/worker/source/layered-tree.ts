@@ -15,7 +15,12 @@ export class LayeredTree implements SourceTree {
   readonly #layers: readonly Layer[];
   readonly #store: LayerStore;
 
-  constructor(layers: readonly Layer[], indexes: readonly LayerIndex[], store: LayerStore, place = 'the image') {
+  constructor(
+    layers: readonly Layer[],
+    indexes: readonly LayerIndex[],
+    store: LayerStore,
+    place = 'the image',
+  ) {
     this.place = place;
     this.#view = new UnionView(indexes);
     this.#layers = layers;

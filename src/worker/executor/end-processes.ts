@@ -1,0 +1,34 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Ends what an aborted run left: a runtime may be killed after its fork and before it has noted its child, or the child has
+ * asked to die with it. What was started for a run has the run's directory among its arguments, or later among its mounts.
+ */
+export async function endProcessesOf(directory: string): Promise<void> {
+  const ownMounts = readlinkSync('/proc/self/ns/mnt');
+  for (let found = true; found;) {
+    found = false;
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      if (Number(pid) === process.pid || !belongsTo(pid, directory, ownMounts)) continue;
+      found = true;
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It ended by itself.
+      }
+    }
+    if (found) await delay(5);
+  }
+}
+
+/** A process that has ended and is not yet waited for has neither arguments nor mounts any more. */
+function belongsTo(pid: string, directory: string, ownMounts: string): boolean {
+  try {
+    if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${directory}/`)) return true;
+    if (readlinkSync(`/proc/${pid}/ns/mnt`) === ownMounts) return false;
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(`${directory}/`);
+  } catch {
+    return false;
+  }
+}
