@@ -12,7 +12,9 @@ export {
   saveImages,
   tagImage,
 } from './images.js';
+export { examineMachine, examineStore } from './doctor.js';
 export { runImage } from './run.js';
+export type { Damage, ExamineStoreOptions, MachineReport, StoreCheck } from './doctor.js';
 export type { CheckResult, TargetDescription } from './describe.js';
 export type { Outline } from './frontend/outline.js';
 export { BuildError, type ErrorCode, type SourceLocation } from './errors.js';

@@ -14,11 +14,16 @@ export function readChecked(path: string): string | undefined {
   } catch {
     return undefined;
   }
+  const body = checkedBody(text);
+  if (body === undefined) rmSync(path, { force: true });
+  return body;
+}
+
+/** What follows the first line, or undefined where the two do not agree. */
+export function checkedBody(text: string): string | undefined {
   const end = text.indexOf('\n');
   const body = text.slice(end + 1);
-  if (digestHex(digestOf(body)) === text.slice(0, end)) return body;
-  rmSync(path, { force: true });
-  return undefined;
+  return digestHex(digestOf(body)) === text.slice(0, end) ? body : undefined;
 }
 
 /** Writes under a temporary name and renames, so that a reader sees the old file or the new one. */

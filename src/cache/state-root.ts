@@ -24,6 +24,10 @@ export interface StateRoot {
   readonly logs: string;
   /** flock files. */
   readonly locks: string;
+  /** What `doctor --store` set aside: never used again. */
+  readonly damaged: string;
+  /** What prune removed and when, a file for each day. */
+  readonly pruned: string;
   /** Scratch space of running processes: `<pid>-<random>/…`; swept by the next process that needs one. */
   readonly work: string;
 }
@@ -49,6 +53,8 @@ export function openStateRoot(path: string): StateRoot {
     sources: join(path, 'sources'),
     logs: join(path, 'logs'),
     locks: join(path, 'locks'),
+    damaged: join(path, 'damaged'),
+    pruned: join(path, 'pruned'),
     work: join(path, 'work'),
   };
   const version = readVersion(versionFile);

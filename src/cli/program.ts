@@ -22,6 +22,7 @@ const COMMANDS = [
   'pull',
   'push',
   'run',
+  'doctor',
   'version',
   'help',
 ];
@@ -117,6 +118,7 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
   addImageCommands(program, context);
   addTransferCommands(program, context);
   addRun(program, context, exit);
+  addStoreCommands(program, context, exit);
   program
     .command('version')
     .description('print the version')
@@ -294,6 +296,21 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
     .action(async (image: string, command: string[], options) => {
       const { runRun } = await import('./commands/run.js');
       exit(await runRun(image, command, options, context));
+    });
+}
+
+function addStoreCommands(program: Command, context: CommandContext, exit: (status: number) => void): void {
+  withStoreOptions(program.command('doctor'))
+    .description('examine this machine, or with --store everything that the store keeps')
+    .option(
+      '--store',
+      'check every blob, image, record and layer; what is damaged is set aside (exit status 4)',
+    )
+    .option('--quick', 'with --store: sizes and attributes only, no contents')
+    .option('--format <format>', 'text or json', 'text')
+    .action(async (options) => {
+      const { runDoctor } = await import('./commands/doctor.js');
+      exit(await runDoctor(options, context));
     });
 }
 
