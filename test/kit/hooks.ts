@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isInTmpDir } from './tmp-dir.js';
 
 /** Fails the run when a test leaves a mount behind; what other programs of the machine mount is theirs. */
 const mountsBefore = new Set(mountPoints());
@@ -12,7 +13,7 @@ function mountPoints(): string[] {
 
 export const mochaHooks = {
   afterAll(): void {
-    const left = mountPoints().filter((point) => !mountsBefore.has(point) && point.includes('tsbuild'));
+    const left = mountPoints().filter((point) => !mountsBefore.has(point) && isInTmpDir(point));
     if (left.length > 0) throw new Error(`mounts left behind: ${left.join(', ')}`);
   },
 };

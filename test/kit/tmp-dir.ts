@@ -11,6 +11,11 @@ export function tmpDir(): string {
   return dir;
 }
 
+/** Whether the path lies in a directory that `tmpDir` made for this process. */
+export function isInTmpDir(path: string): boolean {
+  return made.some((dir) => path.startsWith(`${dir}/`));
+}
+
 process.on('exit', () => {
   for (const dir of made) rmSync(dir, { recursive: true, force: true });
 });
