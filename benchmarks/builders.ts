@@ -11,12 +11,55 @@ export interface Builder {
   /** Gives the builder the base image `bench-base` from a root file system. */
   prepare(rootfsTar: string): Promise<void>;
   dropCache(): void;
-  command(
-    context: string,
-    output: 'store' | 'archive',
-    dest: string,
-  ): { args: readonly string[]; env?: NodeJS.ProcessEnv };
+  command(context: string, output: 'store' | 'archive', dest: string): Command;
+  /** Builds an image of a project; prints each step, for `stepsRun`. */
+  build(context: string, image: ImageRequest): Command;
+  /** The RUN, COPY, ADD and WORKDIR steps that were not cached, from what `build` printed. */
+  stepsRun(output: string): string[];
+  /** Prints a file of a built image. */
+  readFile(tag: string, path: string): Command;
   stop(): Promise<void>;
+}
+
+export interface Command {
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface ImageRequest {
+  readonly tag: string;
+  readonly dockerfile: string;
+  readonly args: Readonly<Record<string, string>>;
+}
+
+const buildArgs = (image: ImageRequest) =>
+  Object.entries(image.args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
+
+const STEP = /(?:RUN|COPY|ADD|WORKDIR) /;
+
+/** Steps of the plain progress that tsbuild and BuildKit have in common: `#5 [2/3] RUN …`, then `#5 CACHED` or `#5 DONE`. */
+function stepsOfPlainProgress(output: string): string[] {
+  const names = new Map<string, string>();
+  const ran: string[] = [];
+  for (const line of output.split('\n')) {
+    const [, id, text] = /^(#\d+) (.*)$/.exec(line) ?? [];
+    if (id === undefined || text === undefined) continue;
+    const name = /^\[(?!internal)[^\]]*\] (.*)$/.exec(text)?.[1];
+    if (name !== undefined && STEP.test(name)) names.set(id, name);
+    if (text.startsWith('DONE') && names.has(id)) ran.push(names.get(id)!);
+  }
+  return ran;
+}
+
+/** Steps of buildah: `STEP 2/5: RUN …`, followed by `--> Using cache …` where it was cached. */
+function stepsOfBuildah(output: string): string[] {
+  const steps: string[] = [];
+  for (const line of output.split('\n')) {
+    const name = /STEP \d+\/\d+: (.*)$/.exec(line)?.[1];
+    if (name !== undefined) steps.push(name);
+    else if (line.includes('--> Using cache')) steps.pop();
+  }
+  return steps.filter((name) => STEP.test(name.split('--mount')[0]!));
 }
 
 function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
@@ -42,6 +85,21 @@ export function createTsbuild(dir: string): Builder {
       ],
       env,
     }),
+    build: (context, image) => ({
+      args: [
+        TSBUILD,
+        context,
+        '-f',
+        join(context, image.dockerfile),
+        '-t',
+        image.tag,
+        '--progress=plain',
+        ...buildArgs(image),
+      ],
+      env,
+    }),
+    stepsRun: stepsOfPlainProgress,
+    readFile: (tag, path) => ({ args: [TSBUILD, 'run', tag, 'cat', path], env }),
     stop: async () => undefined,
   };
 }
@@ -79,6 +137,26 @@ export async function startDocker(dir: string): Promise<Builder | undefined> {
           : [docker, 'build', '-q', '-t', 'bench', context],
       env,
     }),
+    build: (context, image) => ({
+      args: [
+        docker,
+        'build',
+        '--progress=plain',
+        '--network=none',
+        '-f',
+        join(context, image.dockerfile),
+        '-t',
+        image.tag,
+        ...buildArgs(image),
+        context,
+      ],
+      env,
+    }),
+    stepsRun: stepsOfPlainProgress,
+    readFile: (tag, path) => ({
+      args: [docker, 'run', '--rm', '--network=none', '--entrypoint=cat', tag, path],
+      env,
+    }),
     stop: () =>
       new Promise((resolve) => {
         engine.once('exit', () => resolve());
@@ -91,6 +169,8 @@ export function createBuildah(dir: string): Builder | undefined {
   const buildah = findProgram('buildah');
   if (!buildah) return undefined;
   const storage = ['--root', join(dir, 'buildah/root'), '--runroot', join(dir, 'buildah/run')];
+  const command = [buildah, ...storage].join(' ');
+  const buildahCat = 'id=$($0 from $1) && cat "$($0 mount $id)$2" && $0 rm $id > /dev/null';
   return {
     name: 'buildah',
     prepare: async (rootfsTar) => {
@@ -104,9 +184,27 @@ export function createBuildah(dir: string): Builder | undefined {
       args: [
         'sh',
         '-c',
-        `${[buildah, ...storage].join(' ')} build -q --layers --isolation chroot -t bench ${context} > /dev/null${output === 'archive' ? ` && ${[buildah, ...storage].join(' ')} push -q bench docker-archive:${dest}` : ''}`,
+        `${command} build -q --layers --isolation chroot -t bench ${context} > /dev/null${output === 'archive' ? ` && ${command} push -q bench docker-archive:${dest}` : ''}`,
       ],
     }),
-    stop: async () => undefined,
+    build: (context, image) => ({
+      args: [
+        buildah,
+        ...storage,
+        'build',
+        '--layers',
+        '--isolation=chroot',
+        '-f',
+        join(context, image.dockerfile),
+        '-t',
+        image.tag,
+        ...buildArgs(image),
+        context,
+      ],
+    }),
+    stepsRun: stepsOfBuildah,
+    readFile: (tag, path) => ({ args: ['sh', '-c', buildahCat, command, tag, path] }),
+    // Its storage mounts its own directory onto itself and leaves that to stay.
+    stop: async () => void spawnSync('umount', ['-l', join(dir, 'buildah/root/overlay')]),
   };
 }
