@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { locateError } from './errors.js';
+import { openDeadline } from './deadline.js';
 import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
@@ -13,6 +14,7 @@ import { CacheRecords } from './cache/cache-records.js';
 import { Solver } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { compareBuilds } from './verify.js';
+import type { TimeLimits } from './worker/ops/time-limits.js';
 import { createWorker, type Worker } from './worker/worker.js';
 
 /**
@@ -23,7 +25,12 @@ import { createWorker, type Worker } from './worker/worker.js';
  * the signal's reason.
  */
 export async function build(options: BuildOptions): Promise<BuildResult> {
-  const signal = options.signal ?? new AbortController().signal;
+  using deadline = openDeadline(options);
+  const { signal, onProgress } = deadline;
+  return await buildWithin({ ...options, signal, onProgress }, signal);
+}
+
+async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
   const store = openStore(options);
   const compilation = await compile(options, store, signal);
@@ -58,6 +65,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     lock: store.lock,
     secret,
     sshSocket: (id) => agents.socket(id),
+    timeLimits: timeLimitsOf(options),
   });
   try {
     const { results, stats } = await solve(options, frontend, { store, worker, signal, onProgress });
@@ -73,6 +81,13 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   } finally {
     await worker.close();
   }
+}
+
+function timeLimitsOf({ stepTimeoutMs, idleTimeoutMs }: BuildOptions): TimeLimits {
+  return {
+    ...(stepTimeoutMs === undefined ? {} : { stepMs: stepTimeoutMs }),
+    ...(idleTimeoutMs === undefined ? {} : { idleMs: idleTimeoutMs }),
+  };
 }
 
 function builtImages(frontend: FrontendResult, results: readonly (Result | undefined)[]): BuiltImage[] {
@@ -114,6 +129,7 @@ async function solve(
       disk: Math.max(2, availableParallelism()),
     },
     onProgress,
+    ...(options.keepGoing ? { keepGoing: true } : {}),
   });
   const heads = frontend.targets.flatMap((target) => (target.head ? [target.head] : []));
   const { results, stats } = await solver.solve(frontend.definition, heads, signal);

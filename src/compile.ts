@@ -1,6 +1,6 @@
 import { type BuildInput, readBuildInput } from './build-input.js';
 import { join } from 'node:path';
-import { BuildError } from './errors.js';
+import { BuildError, StepFailures } from './errors.js';
 import { locateWord } from './frontend/ast.js';
 import { convertDockerfile, type FrontendResult } from './frontend/convert.js';
 import { hostPlatform, parsePlatform } from './oci/platform.js';
@@ -114,10 +114,12 @@ function convert(
 }
 
 /** Gives an error with a place in the Dockerfile the Dockerfile's text for the excerpt, and the word that its message quotes. */
-export async function withSource(
-  error: unknown,
-  { dockerfile }: Pick<BuildInput, 'dockerfile'>,
-): Promise<unknown> {
+export async function withSource(error: unknown, input: Pick<BuildInput, 'dockerfile'>): Promise<unknown> {
+  const { dockerfile } = input;
+  if (error instanceof StepFailures) {
+    const failures = await Promise.all(error.failures.map((failure) => withSource(failure, input)));
+    return new StepFailures(failures as BuildError[]);
+  }
   if (!(error instanceof BuildError) || error.source || error.location?.file !== dockerfile.name)
     return error;
   const quoted = [...error.message.matchAll(/"([^"]+)"/g)].flatMap((match) => [

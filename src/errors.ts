@@ -22,6 +22,8 @@ export const ERROR_EXIT_STATUS = {
   CHECK_FAILED: 2,
   // The build
   RUN_FAILED: 1,
+  TIMED_OUT: 1,
+  STEPS_FAILED: 1,
   SECRET_MISSING: 1,
   COPY_SOURCE_NOT_FOUND: 1,
   FILE_OPERATION_FAILED: 1,
@@ -111,6 +113,16 @@ export class BuildError extends Error {
     error.source = source;
     if (this.stack) error.stack = this.stack;
     return error;
+  }
+}
+
+/** What a build that keeps going ends with when more than one step failed, in the order of their failing. */
+export class StepFailures extends BuildError {
+  readonly failures: readonly BuildError[];
+
+  constructor(failures: readonly BuildError[]) {
+    super('STEPS_FAILED', `${failures.length} steps failed`);
+    this.failures = failures;
   }
 }
 

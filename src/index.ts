@@ -17,7 +17,7 @@ export { runImage } from './run.js';
 export type { Damage, ExamineStoreOptions, MachineReport, StoreCheck } from './doctor.js';
 export type { CheckResult, TargetDescription } from './describe.js';
 export type { Outline } from './frontend/outline.js';
-export { BuildError, type ErrorCode, type SourceLocation } from './errors.js';
+export { BuildError, StepFailures, type ErrorCode, type SourceLocation } from './errors.js';
 export type { BuildOptions, BuildResult, BuildStats, StoreOptions } from './options.js';
 export type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
 export type { ProgressEvent, ProgressListener, WarningEvent } from './progress.js';

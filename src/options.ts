@@ -57,6 +57,14 @@ export interface BuildOptions extends StoreOptions {
   readonly checksExtra?: boolean;
   /** Processes at once; default: the number of CPUs. */
   readonly jobs?: number;
+  /** Of the whole build. What runs when it is over gets SIGTERM, and SIGKILL three seconds later; rejects with TIMED_OUT. */
+  readonly timeoutMs?: number;
+  /** Of the process of one RUN. */
+  readonly stepTimeoutMs?: number;
+  /** Of the process of one RUN without a byte of output. */
+  readonly idleTimeoutMs?: number;
+  /** After a failure, what does not depend on it still runs and is cached; rejects with StepFailures where several failed. */
+  readonly keepGoing?: boolean;
   readonly stdin?: Readable;
   /** Where `dest: '-'` goes. */
   readonly stdout?: Writable;

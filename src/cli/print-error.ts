@@ -1,4 +1,4 @@
-import { BuildError, ERROR_EXIT_STATUS } from '../errors.js';
+import { BuildError, ERROR_EXIT_STATUS, StepFailures } from '../errors.js';
 import type { Paint } from './paint.js';
 
 const CONTEXT_LINES = 2;
@@ -10,7 +10,11 @@ export function formatError(error: unknown, paint: Paint, debug = false): string
       error instanceof Error ? (debug ? (error.stack ?? error.message) : error.message) : String(error);
     return `${paint.red('error:')} ${message}\n`;
   }
-  const lines = [`${paint.red('error:')} ${error.message}`];
+  const each =
+    error instanceof StepFailures
+      ? error.failures.map((failure) => `${formatError(failure, paint, debug)}\n`).join('')
+      : '';
+  const lines = [`${each}${paint.red('error:')} ${error.message}`];
   if (error.vertex) lines.push(`  in ${error.vertex}`);
   lines.push(...causes(error).map((message) => `  caused by: ${message}`));
   const excerpt = excerptOf(error, paint);

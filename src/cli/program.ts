@@ -39,9 +39,6 @@ const UNSUPPORTED: readonly string[] = [
   '--attest',
   '--builder',
   '--explain',
-  '--keep-going',
-  '--timeout',
-  '--step-timeout',
   '--squash',
   '--memory',
   '--cpu-shares',
@@ -192,6 +189,10 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     )
     .option('--shm-size <size>', 'size of /dev/shm of RUN, such as 128m')
     .option('--ulimit <name=soft:hard>', 'a limit of RUN, such as nofile=1024:2048; repeatable', list)
+    .option('--timeout <duration>', 'end the build after so long, such as 90s or 10m')
+    .option('--step-timeout <duration>', 'end a RUN after so long')
+    .option('--idle-timeout <duration>', 'end a RUN that prints nothing for so long')
+    .option('--keep-going', 'after a failure, still run and cache what does not depend on it')
     .option('--verify-reproducible', 'build twice, and name what differs')
     .optionsGroup('Checks (nothing is built):')
     .option('--check', 'ask the rules of docs/rules; exit status 1 when one finds something')

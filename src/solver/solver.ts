@@ -1,4 +1,4 @@
-import { BuildError, locateError, throwIfAborted } from '../errors.js';
+import { BuildError, locateError, StepFailures, throwIfAborted } from '../errors.js';
 import type {
   CacheMap,
   JobContext,
@@ -28,13 +28,16 @@ export interface SolverOptions {
   readonly lock: LockAcquirer;
   readonly lanes: LaneWidths;
   readonly onProgress: ProgressSink;
+  /** After a failure, what does not depend on it still runs. */
+  readonly keepGoing?: boolean;
 }
 
 interface SolveState {
   readonly definition: Definition;
   readonly progress: SolveProgress;
   readonly signal: AbortSignal;
-  /** Aborts everything with the first error. */
+  readonly failures: BuildError[];
+  /** Aborts everything with the first error, unless the solver keeps going. */
   readonly fail: (error: BuildError) => void;
   readonly ops: Map<Digest, ResolvedOp>;
   readonly keys: Map<Digest, Promise<VertexKeys>>;
@@ -57,7 +60,7 @@ interface VertexKeys {
  * executes and the others find its record. Inputs of a vertex that was found are never demanded.
  *
  * The first failure aborts what runs beside it with that error as the reason; `solve` rejects with it after all of that
- * has ended.
+ * has ended. With `keepGoing` it does not: all that needs no failed vertex is solved, then `solve` rejects with every failure.
  */
 export class Solver {
   readonly #options: SolverOptions;
@@ -78,11 +81,16 @@ export class Solver {
     const abort = () => controller.abort(signal.reason);
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
+    const failures: BuildError[] = [];
     const state: SolveState = {
       definition,
       progress: new SolveProgress(definition, this.#options.onProgress),
       signal: controller.signal,
-      fail: (error) => controller.abort(error),
+      failures,
+      fail: (error) => {
+        failures.push(error);
+        if (!this.#options.keepGoing) controller.abort(error);
+      },
       ops: new Map(),
       keys: new Map(),
       results: new Map(),
@@ -92,6 +100,7 @@ export class Solver {
       const settled = await Promise.allSettled(edges.map((edge) => this.#edge(state, edge)));
       await settleAll(state.results);
       if (controller.signal.aborted) throw controller.signal.reason;
+      if (failures.length > 1) throw new StepFailures(failures);
       const results = settled.map((outcome) => {
         if (outcome.status === 'rejected') throw outcome.reason;
         return outcome.value;
@@ -122,6 +131,7 @@ export class Solver {
 
   async #solveVertex(state: SolveState, vertex: Vertex): Promise<readonly Result[]> {
     throwIfAborted(state.signal);
+    if (this.#options.keepGoing) await this.#demandIndependent(state, vertex);
     const { cacheMap, definition, known } = await this.#keys(state, vertex);
     const hit = known ? this.#lookup(definition) : undefined;
     if (hit) {
@@ -139,6 +149,13 @@ export class Solver {
       return [equal];
     }
     return this.#execute(state, vertex, job, cacheMap, keys, content, inputs);
+  }
+
+  /** A vertex whose keys cannot be told, because one below it fails, still has inputs that can be solved. */
+  async #demandIndependent(state: SolveState, vertex: Vertex): Promise<void> {
+    await this.#keys(state, vertex).catch(() =>
+      Promise.allSettled(vertex.inputs.map((edge) => this.#edge(state, edge))),
+    );
   }
 
   async #execute(
@@ -215,7 +232,11 @@ export class Solver {
   #keys(state: SolveState, vertex: Vertex): Promise<VertexKeys> {
     let keys = state.keys.get(vertex.digest);
     if (!keys) {
-      keys = this.#computeKeys(state, vertex);
+      const { location, name } = vertex.options;
+      keys = this.#computeKeys(state, vertex).catch((error: unknown) => {
+        if (state.signal.aborted) throw error;
+        throw locateError(error, { location, vertex: name });
+      });
       state.keys.set(vertex.digest, keys);
     }
     return keys;
@@ -253,7 +274,7 @@ export class Solver {
       state.progress.canceled(vertex);
       return state.signal.reason;
     }
-    if (state.signal.aborted) {
+    if (state.signal.aborted || state.failures.some((failure) => failure === error)) {
       state.progress.canceled(vertex);
       return error;
     }

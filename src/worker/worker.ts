@@ -5,6 +5,7 @@ import { createExecutorSelector } from './executor/select-executor.js';
 import type { SecretReader } from './ops/exec-mounts.js';
 import { createExecOp } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
+import type { TimeLimits } from './ops/time-limits.js';
 import type { LayerStore } from './snapshot/layer-store.js';
 import { OverlayRoots } from './snapshot/overlay.js';
 import { createImageSourceOp } from './source/image-source-op.js';
@@ -24,6 +25,7 @@ export interface WorkerOptions {
   readonly secret: SecretReader;
   /** Socket of an ssh agent; undefined where the build has none of that name. */
   readonly sshSocket: (id: string) => Promise<string | undefined>;
+  readonly timeLimits: TimeLimits;
 }
 
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
@@ -34,7 +36,8 @@ export interface Worker {
 }
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket } = options;
+  const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket, timeLimits } =
+    options;
   const overlays = new OverlayRoots({ work: state.work, layers });
   const executor = createExecutorSelector();
   const local = new Map<string, LocalContext>();
@@ -70,6 +73,7 @@ export function createWorker(options: WorkerOptions): Worker {
           lock,
           secret,
           sshSocket,
+          timeLimits,
         });
       case 'file':
         return createFileOp(vertex, definition, {

@@ -38,6 +38,7 @@ describe('RUN', () => {
     lock: createLockAcquirer(state.locks),
     secret: () => undefined,
     sshSocket: async () => undefined,
+    timeLimits: {},
   };
   let base: SnapshotResult;
 

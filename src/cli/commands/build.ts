@@ -4,6 +4,7 @@ import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
+import { parseDuration } from '../duration-option.js';
 import { parseOutput } from '../output-option.js';
 import { parseSecret, parseSsh } from '../secret-option.js';
 import { type CallMethod, parseCall } from './call-method.js';
@@ -38,6 +39,10 @@ export interface BuildFlags extends GlobalOptions {
   readonly cacheFilter?: readonly string[] | boolean;
   readonly noCacheFilter?: readonly string[];
   readonly jobs?: string;
+  readonly timeout?: string;
+  readonly stepTimeout?: string;
+  readonly idleTimeout?: string;
+  readonly keepGoing?: boolean;
   readonly network?: string;
   readonly addHost?: readonly string[];
   readonly quiet?: boolean;
@@ -125,6 +130,8 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...(flags.pull ? { pull: true } : {}),
     ...(network === undefined ? {} : { network }),
     ...(flags.jobs === undefined ? {} : { jobs: jobsOf(flags.jobs) }),
+    ...timeoutsOf(flags),
+    ...(flags.keepGoing ? { keepGoing: true } : {}),
   };
 }
 
@@ -182,6 +189,14 @@ function outputsOf(flags: BuildFlags): OutputSpec[] {
 function jobsOf(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
   throw new BuildError('USAGE', `--jobs "${text}" is not a number of 1 or more`);
+}
+
+function timeoutsOf({ timeout, stepTimeout, idleTimeout }: BuildFlags): Partial<BuildOptions> {
+  return {
+    ...(timeout === undefined ? {} : { timeoutMs: parseDuration('--timeout', timeout) }),
+    ...(stepTimeout === undefined ? {} : { stepTimeoutMs: parseDuration('--step-timeout', stepTimeout) }),
+    ...(idleTimeout === undefined ? {} : { idleTimeoutMs: parseDuration('--idle-timeout', idleTimeout) }),
+  };
 }
 
 /** As buildx: the config's digest, for several platforms the index's. */

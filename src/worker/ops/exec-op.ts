@@ -13,12 +13,14 @@ import { createSnapshotResult } from '../../graph/snapshot.js';
 import { digestOf, digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
+import { runGracefully } from '../executor/graceful.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
 import { isRunnable } from './emulation.js';
 import { type MountDependencies, openMountSources } from './exec-mounts.js';
 import { prepareProcess } from './exec-process.js';
 import { pathDigest } from './path-digest.js';
+import { startStepClock, type TimeLimits } from './time-limits.js';
 import { VertexLog } from './vertex-log.js';
 
 /** What an exec op needs of the worker. */
@@ -28,6 +30,7 @@ export interface ExecOpDeps extends MountDependencies {
   readonly executor: () => Executor;
   /** Directory of logs. */
   readonly logs: string;
+  readonly timeLimits: TimeLimits;
 }
 
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
@@ -135,16 +138,19 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   return createSnapshotResult([...parents, layer]);
 }
 
-/** @throws RUN_FAILED for an exit code other than 0, PLATFORM_NOT_RUNNABLE when that is to be expected */
+/** @throws RUN_FAILED for an exit code other than 0, TIMED_OUT, PLATFORM_NOT_RUNNABLE when that is to be expected */
 async function runProcess(op: ExecOp, spec: ProcessSpec, deps: ExecOpDeps, job: JobContext): Promise<void> {
   using log = new VertexLog(deps.logs, job);
-  const io = { onOutput: (stream: 1 | 2, data: Uint8Array) => log.write(stream, data) };
-  const { exitCode } = await deps
-    .executor()
-    .run(spec, io, job.signal)
-    .catch((error: unknown) => {
+  using clock = startStepClock(deps.timeLimits, job.signal, () => log.lastLine());
+  const onOutput = (stream: 1 | 2, data: Uint8Array) => {
+    clock.heard();
+    log.write(stream, data);
+  };
+  const { exitCode } = await runGracefully(deps.executor(), spec, { onOutput }, clock.signal).catch(
+    (error: unknown) => {
       throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
-    });
+    },
+  );
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
 }
 

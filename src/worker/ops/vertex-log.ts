@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobContext } from '../../graph/contract.js';
 import { digestHex } from '../../oci/digest.js';
+import { LastLine } from './last-line.js';
 
 /** Path of the log of a vertex's last run: all its output, both streams as they came. */
 export function vertexLogPath(logs: string, vertexDigest: JobContext['vertex']['digest']): string {
@@ -12,6 +13,7 @@ export function vertexLogPath(logs: string, vertexDigest: JobContext['vertex']['
 export class VertexLog implements Disposable {
   readonly #logs: string;
   readonly #job: JobContext;
+  readonly #lastLine = new LastLine();
   #fd: number | undefined;
 
   constructor(logs: string, job: JobContext) {
@@ -21,8 +23,13 @@ export class VertexLog implements Disposable {
 
   write(stream: 1 | 2, data: Uint8Array): void {
     this.#job.log(stream, data);
+    this.#lastLine.add(data);
     this.#fd ??= this.#open();
     writeSync(this.#fd, data);
+  }
+
+  lastLine(): string {
+    return this.#lastLine.text();
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BuildError } from '../../../src/errors.js';
+import { BuildError, type StepFailures } from '../../../src/errors.js';
 import type { CacheMapDep, Layer, ResolvedOp, Result, SnapshotResult } from '../../../src/graph/contract.js';
 import { createVertex, type Definition, type Edge, type Vertex } from '../../../src/graph/definition.js';
 import { createSnapshotResult } from '../../../src/graph/snapshot.js';
@@ -77,6 +77,8 @@ class Bench {
   widest = 0;
   hook: ((name: string, signal: AbortSignal) => Promise<void>) | undefined;
 
+  keepGoing = false;
+
   async solve(
     heads: readonly Vertex[],
     signal = new AbortController().signal,
@@ -92,6 +94,7 @@ class Bench {
       lock: async () => ({ [Symbol.dispose]: () => undefined }),
       lanes: { exec: 2, network: 2, disk: 2 },
       onProgress: (event) => this.events.push(event),
+      keepGoing: this.keepGoing,
     });
     const definition = definitionOf(heads);
     const edges: Edge[] = heads.map((head) => ({ vertex: head.digest, index: 0 }));
@@ -263,6 +266,31 @@ describe('solver', () => {
     expect(siblingEnded).to.equal(true);
     expect(bench.events.filter((event) => event.kind === 'failed')).to.have.length(1);
     expect(bench.events.filter((event) => event.kind === 'canceled')).to.have.length(1);
+  });
+
+  it('that keeps going solves what needs no failed vertex, and rejects with each failure once', async () => {
+    const bench = new Bench();
+    bench.keepGoing = true;
+    bench.hook = async (name) => {
+      await sleep(name === 'slow' ? 20 : 1);
+      if (name.startsWith('bad')) throw new BuildError('RUN_FAILED', name);
+    };
+    const bad = vertex({ name: 'bad', add: 51 });
+    const slow = vertex({ name: 'slow', add: 52 });
+    const heads = [
+      vertex({ name: 'left', add: 1, inputs: [bad, slow] }),
+      vertex({ name: 'right', add: 2, inputs: [bad, vertex({ name: 'bad too', add: 53 })] }),
+    ];
+    const error = await bench.solve(heads).catch((reason: unknown) => reason as StepFailures);
+    expect((error as StepFailures).failures.map((failure) => failure.vertex)).to.have.members([
+      'bad',
+      'bad too',
+    ]);
+    expect(bench.ran()).to.deep.equal(['bad', 'bad too', 'slow']);
+    expect(bench.events.filter((event) => event.kind === 'failed')).to.have.length(2);
+    bench.hook = undefined;
+    await bench.solve(heads);
+    expect(bench.ran()).to.not.contain('slow');
   });
 
   it('ends with the reason of an abort from outside', async () => {
