@@ -11,6 +11,7 @@ import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
 import type { ProgressListener } from './progress.js';
 import { CacheRecords } from './cache/cache-records.js';
+import { createExplainer } from './explain.js';
 import { Solver } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { compareBuilds } from './verify.js';
@@ -101,7 +102,8 @@ function builtImages(frontend: FrontendResult, results: readonly (Result | undef
 /** Every step runs again; sources stay as they are. */
 function withoutCache(definition: Definition): Definition {
   const vertices = [...definition.vertices].map(([digest, vertex]) => {
-    const options = { ...vertex.options, ignoreCache: vertex.op.kind !== 'source' };
+    const ignoreCache = vertex.op.kind !== 'source';
+    const options = { ...vertex.options, ignoreCache, ignoreCacheFlag: '--verify-reproducible' };
     return [digest, { ...vertex, options }] as const;
   });
   return { ...definition, vertices: new Map(vertices) };
@@ -118,6 +120,8 @@ async function solve(
     onProgress,
   }: { store: Store; worker: Worker; signal: AbortSignal; onProgress: ProgressListener },
 ): Promise<{ results: (Result | undefined)[]; stats: BuildResult['stats'] }> {
+  const { definition } = frontend;
+  const explainer = createExplainer(options, { store, definition, onProgress });
   const solver = new Solver({
     resolve: worker.resolve,
     records: new CacheRecords(store.state.records),
@@ -130,9 +134,12 @@ async function solve(
     },
     onProgress,
     ...(options.keepGoing ? { keepGoing: true } : {}),
+    witness: explainer,
   });
   const heads = frontend.targets.flatMap((target) => (target.head ? [target.head] : []));
-  const { results, stats } = await solver.solve(frontend.definition, heads, signal);
+  const { results, stats } = await solver
+    .solve(definition, heads, signal)
+    .finally(() => explainer.finish(heads.map((head) => head.vertex)));
   let next = 0;
   return { results: frontend.targets.map((target) => (target.head ? results[next++] : undefined)), stats };
 }

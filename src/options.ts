@@ -34,6 +34,8 @@ export interface BuildOptions extends StoreOptions {
   readonly noCache?: boolean;
   /** Stages that are built again. */
   readonly noCacheFilter?: readonly string[];
+  /** An `explained` event for every step; without it for the first steps that are not cached. */
+  readonly explain?: boolean;
   /** Default: `[{ type: 'image' }]`. */
   readonly outputs?: readonly OutputSpec[];
   readonly network?: 'default' | 'none' | 'host';

@@ -1,4 +1,5 @@
 import type { SourceLocation } from './errors.js';
+import type { Explanation } from './explanation.js';
 
 /**
  * The side stream of a build. Every event is plain data; `digest` names the vertex it belongs to, `atMs` is the clock
@@ -26,6 +27,7 @@ export type ProgressEvent =
       readonly data: Uint8Array;
     }
   | TransferProgress
+  | ExplainedEvent
   | { readonly kind: 'note'; readonly digest?: string; readonly atMs: number; readonly message: string }
   | WarningEvent;
 
@@ -38,6 +40,16 @@ export interface VertexAnnounced {
   readonly stage?: string;
   readonly inputs: readonly string[];
   readonly location?: SourceLocation;
+}
+
+/** Why a step is cached or runs: before it ends, for the first steps that run, and with `explain` for all. */
+export interface ExplainedEvent {
+  readonly kind: 'explained';
+  readonly digest: string;
+  readonly atMs: number;
+  readonly explanation: Explanation;
+  /** The same in one line for people. */
+  readonly text: string;
 }
 
 /** One row of a download, an upload, an unpacking or an export; repeated with a growing `currentBytes`. */

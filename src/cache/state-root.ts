@@ -20,6 +20,8 @@ export interface StateRoot {
   readonly mounts: string;
   /** What is known of URLs, and bare repositories of git sources. */
   readonly sources: string;
+  /** What steps were made of, for explanations. */
+  readonly steps: string;
   /** Logs of steps. */
   readonly logs: string;
   /** flock files. */
@@ -51,6 +53,7 @@ export function openStateRoot(path: string): StateRoot {
     snapshots: join(path, 'snapshots'),
     mounts: join(path, 'mounts'),
     sources: join(path, 'sources'),
+    steps: join(path, 'steps'),
     logs: join(path, 'logs'),
     locks: join(path, 'locks'),
     damaged: join(path, 'damaged'),

@@ -72,8 +72,10 @@ export interface CacheMap {
   readonly digest: Digest;
   /** One for each input of the vertex, same order. */
   readonly deps: readonly CacheMapDep[];
-  /** Named components of `digest`, for explanations: `args`, `env.PATH`, `platform`. Values are digests or short text, never secrets. */
+  /** Named parts of `digest`, for explanations: `command`, `env.PATH`, `platform`. Short texts or digests, never secrets. */
   readonly components?: Readonly<Record<string, string>>;
+  /** The same for what is not in the key and often thought to be, such as the id of a cache mount. */
+  readonly asides?: Readonly<Record<string, string>>;
 }
 
 export interface CacheMapDep {
@@ -84,8 +86,26 @@ export interface CacheMapDep {
   readonly early?: Digest;
   /** The part of the input that is read, by content: takes the place of the input's content identity in the content key. */
   readonly contentDigest?: (input: Result, job: JobContext) => Promise<Digest>;
-  /** For explanations: path -> digest of what `early` covers; asked only on a miss. */
-  readonly explain?: () => Promise<ReadonlyMap<string, string>>;
+  /**
+   * For explanations: what `early` or `contentDigest` covers, file by file. Reads listings that are at hand, and gives
+   * undefined where one is not. `input` is not looked at for `early`.
+   */
+  readonly files?: (input: Result | undefined, job: JobContext) => Promise<FileListing | undefined>;
+}
+
+/** Files by path, as far as they take part in a key. */
+export type FileListing = ReadonlyMap<string, FileFacts>;
+
+/** What of a file takes part in a key; a field that does not is undefined. */
+export interface FileFacts {
+  readonly type: string;
+  readonly mode?: number | undefined;
+  /** `uid:gid` */
+  readonly owner?: string | undefined;
+  readonly digest?: string | undefined;
+  readonly link?: string | undefined;
+  readonly device?: string | undefined;
+  readonly xattr?: string | undefined;
 }
 
 /** Binds a vertex to a worker. Pure and cheap. */

@@ -14,6 +14,10 @@ export interface VertexOptions {
   readonly name: string;
   readonly location?: SourceLocation;
   readonly ignoreCache?: boolean;
+  /** The flag that says so. */
+  readonly ignoreCacheFlag?: string;
+  /** Names of the ARGs in scope, which look like ENVs to a process. */
+  readonly argNames?: readonly string[];
   readonly stage?: string;
   /** Position that stays the same from build to build: `stage name or index` and the instruction's number in it. */
   readonly position?: string;

@@ -10,15 +10,21 @@ export function definitionKey(cacheMap: CacheMap, inputKeys: readonly Digest[]):
   return digestOfJson(['definition', cacheMap.digest, inputs]);
 }
 
-/** The content key: what the vertex does and what its inputs hold, however they came about. */
-export async function contentKey(
+/** What is read of each input, by content. */
+export function inputContents(
   cacheMap: CacheMap,
   inputs: readonly Result[],
   job: JobContext,
-): Promise<Digest> {
-  const contents = await Promise.all(
-    cacheMap.deps.map((dep, i) => dep.early ?? dep.contentDigest?.(inputs[i]!, job) ?? resultId(inputs[i]!)),
+): Promise<Digest[]> {
+  return Promise.all(
+    cacheMap.deps.map(
+      async (dep, i) => dep.early ?? dep.contentDigest?.(inputs[i]!, job) ?? resultId(inputs[i]!),
+    ),
   );
+}
+
+/** The content key: what the vertex does and what its inputs hold, however they came about. */
+export function contentKey(cacheMap: CacheMap, contents: readonly Digest[]): Digest {
   return digestOfJson(['content', cacheMap.digest, contents]);
 }
 

@@ -10,7 +10,8 @@ import type {
 } from '../graph/contract.js';
 import type { Definition, Edge, Vertex } from '../graph/definition.js';
 import { type Digest, digestHex } from '../oci/digest.js';
-import { adoptionKey, contentKey, definitionKey } from './cache-keys.js';
+import { adoptionKey, contentKey, definitionKey, inputContents } from './cache-keys.js';
+import type { SolveWitness } from './explainer.js';
 import { Lanes, type LaneWidths } from './lanes.js';
 import { type ProgressSink, SolveProgress } from './solve-progress.js';
 
@@ -30,6 +31,8 @@ export interface SolverOptions {
   readonly onProgress: ProgressSink;
   /** After a failure, what does not depend on it still runs. */
   readonly keepGoing?: boolean;
+  /** Hears how each vertex is found or made. */
+  readonly witness?: SolveWitness;
 }
 
 interface SolveState {
@@ -135,16 +138,20 @@ export class Solver {
     const { cacheMap, definition, known } = await this.#keys(state, vertex);
     const hit = known ? this.#lookup(definition) : undefined;
     if (hit) {
+      this.#options.witness?.found(vertex, 'definition');
       state.progress.cached(vertex);
       return [hit];
     }
     const inputs = await Promise.all(vertex.inputs.map((edge) => this.#edge(state, edge)));
     const job = state.progress.job(vertex, state.signal);
-    const content = await contentKey(cacheMap, inputs, job);
+    const contents = await inputContents(cacheMap, inputs, job);
+    this.#options.witness?.demanded(vertex, inputs, contents);
+    const content = contentKey(cacheMap, contents);
     const keys = [...new Set([definition, content])];
     const equal = vertex.options.ignoreCache ? undefined : this.#lookup(content);
     if (equal) {
       this.#save(keys, vertex, equal);
+      this.#options.witness?.found(vertex, 'content');
       state.progress.cached(vertex);
       return [equal];
     }
@@ -180,6 +187,7 @@ export class Solver {
     const made = waited && !vertex.options.ignoreCache ? this.#lookup(content) : undefined;
     if (made) {
       this.#save(keys, vertex, made);
+      this.#options.witness?.found(vertex, 'content');
       state.progress.cached(vertex);
       return [made];
     }
@@ -196,10 +204,12 @@ export class Solver {
     keys: readonly Digest[],
   ): Promise<readonly Result[]> {
     const outputs = await this.#lanes.run(op.lane, state.signal, async () => {
+      await this.#options.witness?.runs(vertex, job);
       state.progress.started(vertex);
       return op.exec(job, inputs);
     });
     const [result] = outputs;
+    this.#options.witness?.ended(vertex, 'made');
     if (result?.kind !== 'snapshot') {
       state.progress.done(vertex);
       return outputs;
@@ -248,13 +258,13 @@ export class Solver {
       this.#op(state, vertex).cacheMap(job),
       ...vertex.inputs.map((edge) => this.#keys(state, vertexOf(state.definition, edge))),
     ]);
+    const definitions = inputs.map((input) => input.definition);
+    const definition = definitionKey(cacheMap, definitions);
+    this.#options.witness?.keyed(vertex, { cacheMap, definition, inputs: definitions });
     const known = inputs.every((input, i) => input.known || cacheMap.deps[i]?.early !== undefined);
     return {
       cacheMap,
-      definition: definitionKey(
-        cacheMap,
-        inputs.map((input) => input.definition),
-      ),
+      definition,
       known: known && !vertex.options.ignoreCache && !isLocal(vertex),
     };
   }
@@ -278,6 +288,7 @@ export class Solver {
       state.progress.canceled(vertex);
       return error;
     }
+    this.#options.witness?.ended(vertex, 'failed');
     const located = locateError(error, { location: vertex.options.location, vertex: vertex.options.name });
     state.progress.failed(vertex, located);
     state.fail(located);

@@ -1,7 +1,7 @@
 import type { ProgressEvent } from '../../progress.js';
 import type { Paint } from '../paint.js';
 import type { Display } from './display.js';
-import { formatBytes, formatSeconds } from './format.js';
+import { formatBytes, formatSeconds, sanitizeLine } from './format.js';
 
 interface ShownVertex {
   readonly name: string;
@@ -74,6 +74,8 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
         return log(vertex, event.atMs, event.data);
       case 'note':
         return line(vertex, event.message);
+      case 'explained':
+        return line(vertex, paint.dim(sanitizeLine(event.text)));
       case 'transfer': {
         const key = `${event.digest} ${event.id} ${event.finished}`;
         if (transfers.has(key)) return;

@@ -22,6 +22,8 @@ interface ShownVertex {
   readonly tail: string[];
   partial: string;
   readonly output: Buffer[];
+  /** Why it is cached or not, where that was said. */
+  reason?: string;
   readonly transfers: Map<string, TransferProgress>;
 }
 
@@ -74,7 +76,7 @@ export function createTtyDisplay(terminal: Terminal): Display {
   }
 
   function block(vertex: ShownVertex): string[] {
-    const lines = [stepLine(vertex)];
+    const lines = [stepLine(vertex), ...reasonLines(vertex)];
     if (vertex.state !== 'running') return lines;
     for (const row of vertex.transfers.values()) if (!row.finished) lines.push(transferLine(row));
     for (const text of vertex.tail) lines.push(paint.dim(fitColumns(` => => # ${text}`, columns() - 1)));
@@ -105,6 +107,10 @@ export function createTtyDisplay(terminal: Terminal): Display {
       waiting: (text: string) => text,
     };
     return colors[vertex.state](line);
+  }
+
+  function reasonLines({ reason }: ShownVertex): string[] {
+    return reason === undefined ? [] : [paint.dim(fitColumns(` => => ${reason}`, columns() - 1))];
   }
 
   function transferLine({ id, action, currentBytes, totalBytes }: TransferProgress): string {
@@ -167,6 +173,9 @@ export function createTtyDisplay(terminal: Terminal): Display {
       case 'transfer':
         vertex.transfers.set(event.id, event);
         return;
+      case 'explained':
+        vertex.reason = sanitizeLine(event.text);
+        return;
       default:
         return finish(vertex, event.kind, event.atMs);
     }
@@ -195,7 +204,11 @@ export function createTtyDisplay(terminal: Terminal): Display {
         const head = paint.bold(
           `[+] Building ${formatSeconds(now() - startedMs)} (${shown.length}/${vertices.size}) FINISHED`,
         );
-        const lines = [...messages, head, ...shown.map(stepLine)];
+        const lines = [
+          ...messages,
+          head,
+          ...shown.flatMap((vertex) => [stepLine(vertex), ...reasonLines(vertex)]),
+        ];
         write(`${erase()}${lines.join('\n')}\n${failedOutput()}`);
       }
       closed = true;

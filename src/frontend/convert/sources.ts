@@ -7,6 +7,7 @@ import { redactUrl } from '../git-reference.js';
 import type { ImageResolver, ResolvedImage } from '../image-resolver.js';
 import { findStage, type Stage, stageLabel, stageNotFound } from '../stages.js';
 import { addVertex, type ConvertContext } from './stage-state.js';
+import { positionOf } from './step-options.js';
 
 export interface SourcesOptions {
   readonly mainContext: ContextSource;
@@ -114,13 +115,15 @@ export class Sources {
     return addVertex(this.#context, { kind: 'file', base: -1, actions: [action] }, [edge], { name });
   }
 
+  /** @param stage that starts from the image */
   imageEdge(resolved: ResolvedImage, prefix: string, location: SourceLocation, stage?: Stage): Edge {
     const op = { kind: 'source', identifier: resolved.identifier, platform: resolved.platform } as const;
     const name = `${prefix}FROM ${resolved.displayName}@${resolved.digest}`;
     return addVertex(this.#context, op, [], {
       name,
       location,
-      ...(stage ? { stage: String(stage.index), position: `${stage.index}#0` } : {}),
+      ...(stage ? { stage: String(stage.index) } : {}),
+      position: stage ? `${positionOf(stage)}#0` : `image ${resolved.displayName}`,
     });
   }
 
@@ -166,7 +169,7 @@ export class Sources {
   async #copyImage(stage: Stage, from: string, location: SourceLocation): Promise<Edge> {
     try {
       const resolved = await this.image(from, this.#options.platform, false, location);
-      return this.imageEdge(resolved, '', location, stage);
+      return this.imageEdge(resolved, '', location);
     } catch (error) {
       if (error instanceof BuildError && this.#options.toleratesUnknownImages) return this.#empty();
       if (!(error instanceof BuildError) || /[/:@]/.test(from)) throw error;

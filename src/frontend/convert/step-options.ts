@@ -40,18 +40,31 @@ export class StepOptions {
       name: `${stepPrefix(state, state.shownIndex, total, platforms.length > 1)}${command.isTrigger ? 'ONBUILD ' : ''}${shown}`,
       location: command.location,
       stage: String(stage.index),
-      position: `${stage.from.stageName ?? stage.index}#${state.instruction}`,
-      ...(this.#ignoresCache(stage) ? { ignoreCache: true } : {}),
+      position: `${positionOf(stage)}#${state.instruction}`,
+      ...this.#ignoreCache(stage),
+      ...argNames(state),
       ...(this.#proxyEnv.length > 0 ? { proxyEnv: this.#proxyEnv } : {}),
       ...(extraHosts.length > 0 ? { extraHosts } : {}),
     };
   }
 
-  #ignoresCache(stage: Stage): boolean {
-    if (this.#settings.noCache) return true;
+  #ignoreCache(stage: Stage): Pick<VertexOptions, 'ignoreCache' | 'ignoreCacheFlag'> {
+    if (this.#settings.noCache) return { ignoreCache: true, ignoreCacheFlag: '--no-cache' };
     const names = this.#settings.noCacheFilter.map((name) => name.toLowerCase());
-    return names.includes(stage.from.stageName ?? '') || names.includes(String(stage.index));
+    const name = [stage.from.stageName ?? '', String(stage.index)].find((own) => names.includes(own));
+    return name ? { ignoreCache: true, ignoreCacheFlag: `--no-cache-filter ${name}` } : {};
   }
+}
+
+/** The stage's part of a position. */
+export function positionOf(stage: Stage): string {
+  return stage.from.stageName ?? String(stage.index);
+}
+
+function argNames(state: StageState): Pick<VertexOptions, 'argNames'> {
+  const variables = new Set(state.config.Env?.map((entry) => entry.slice(0, entry.indexOf('='))));
+  const names = state.buildArgs.map(({ name }) => name).filter((name) => !variables.has(name));
+  return names.length > 0 ? { argNames: [...new Set(names)] } : {};
 }
 
 /** `[builder 2/5] `; with the platform where the build has several. */

@@ -18,6 +18,11 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name) && !HARMLESS_NAME.test(name);
 }
 
+/** Whether a variable's value must not be printed: the name or the value says that it is a secret, or it is a URL with a password. */
+export function isSecretVariable(name: string, value: string): boolean {
+  return isSecretName(name) || SECRET_VALUE.test(value) || /:\/\/[^/\s]*@/.test(value);
+}
+
 export function lintSecretName(
   keyword: 'ARG' | 'ENV',
   name: string,

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { BuildError, nearestName } from '../../errors.js';
+import type { FileFacts, FileListing } from '../../graph/contract.js';
 import type { CopyAction } from '../../graph/op.js';
 import { hasWildcard, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
-import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
+import { type Digest, digestFromHash } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
+import { shortDigest } from './path-digest.js';
 import type { SourceTree } from '../source/source-tree.js';
 
 /** One path that a source word stands for. */
@@ -130,7 +132,7 @@ export function excludeMatcher(action: CopyAction): PatternMatcher | undefined {
 export async function selectionDigest(
   tree: SourceTree,
   action: CopyAction,
-  onFile?: (path: string, digest: string) => void,
+  onFile?: (path: string, facts: FileFacts) => void,
 ): Promise<Digest> {
   const hash = createHash('sha256');
   const excludes = excludeMatcher(action);
@@ -140,24 +142,40 @@ export async function selectionDigest(
       const known = entry.type === 'file' ? tree.digest(path, entry) : undefined;
       // Most digests are known; ten thousand awaits would take longer than the work.
       const digest = typeof known === 'object' ? await known : known;
-      const row = JSON.stringify([name, relative, ...attributesIn(action, relative, entry), digest]);
-      hash.update(row).update('\n');
-      onFile?.(path, digestOf(row));
+      const facts = factsOf(action, relative, entry, digest);
+      hash.update(JSON.stringify([name, relative, facts])).update('\n');
+      onFile?.(path, facts);
     }
   }
   return digestFromHash(hash);
 }
 
+/** The files that `selectionDigest` covers, by path in the source. */
+export async function listSelections(tree: SourceTree, actions: readonly CopyAction[]): Promise<FileListing> {
+  const files = new Map<string, FileFacts>();
+  for (const action of actions)
+    await selectionDigest(tree, action, (path, facts) =>
+      files.set(path, { ...facts, digest: facts.digest && shortDigest(facts.digest) }),
+    );
+  return files;
+}
+
 /** What of an entry decides the copy. Of the directory whose contents are copied, nothing but its being one. */
-function attributesIn(action: CopyAction, relative: string, entry: LayerEntry): unknown[] {
-  if (relative === '' && entry.type === 'directory') return [entry.type];
-  return [
-    entry.type,
-    typeof action.mode === 'number' ? null : entry.mode,
-    action.owner ? null : [entry.uid, entry.gid],
-    entry.linkName ?? null,
-    entry.deviceMajor ?? null,
-    entry.deviceMinor ?? null,
-    entry.xattrs?.['security.capability'] ?? null,
-  ];
+function factsOf(
+  action: CopyAction,
+  relative: string,
+  entry: LayerEntry,
+  digest: string | undefined,
+): FileFacts {
+  const { type, mode, uid, gid, linkName, deviceMajor, deviceMinor, xattrs } = entry;
+  if (relative === '' && type === 'directory') return { type };
+  return {
+    type,
+    mode: typeof action.mode === 'number' ? undefined : mode,
+    owner: action.owner ? undefined : `${uid}:${gid}`,
+    digest,
+    link: linkName,
+    device: deviceMajor === undefined ? undefined : `${deviceMajor}:${deviceMinor}`,
+    xattr: xattrs?.['security.capability'],
+  };
 }

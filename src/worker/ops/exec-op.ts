@@ -8,24 +8,25 @@ import type {
   SnapshotResult,
 } from '../../graph/contract.js';
 import type { Vertex } from '../../graph/definition.js';
-import type { ExecMount, ExecOp } from '../../graph/op.js';
+import type { ExecOp } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
-import { digestOf, digestOfJson } from '../../oci/digest.js';
+import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
 import { runGracefully } from '../executor/graceful.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
 import { isRunnable } from './emulation.js';
+import { execAsides, execComponents, mountKey } from './explain-op.js';
 import { type MountDependencies, openMountSources } from './exec-mounts.js';
 import { prepareProcess } from './exec-process.js';
-import { pathDigest } from './path-digest.js';
 import { startStepClock, type TimeLimits } from './time-limits.js';
+import { listPaths, pathDigest } from './path-digest.js';
 import { VertexLog } from './vertex-log.js';
 
 /** What an exec op needs of the worker. */
 export interface ExecOpDeps extends MountDependencies {
-  readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes'>;
+  readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes' | 'isListed'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
   /** Directory of logs. */
@@ -62,23 +63,7 @@ function execCacheMap(op: ExecOp, inputCount: number, layers: ExecOpDeps['layers
     platform,
   });
   const deps = Array.from({ length: inputCount }, (_, i) => execDep(op, i, layers));
-  return { digest, deps, components: componentsOf(op, platform) };
-}
-
-/** What of a mount is in the key: its form; of a cache neither id nor sharing, of a bind not where it lies in its input. */
-function mountKey(mount: ExecMount): unknown {
-  switch (mount.type) {
-    case 'bind': {
-      const { source: _source, ...form } = mount;
-      return form;
-    }
-    case 'cache': {
-      const { id: _id, sharing: _sharing, source: _source, ...form } = mount;
-      return form;
-    }
-    default:
-      return mount;
-  }
+  return { digest, deps, components: execComponents(op), asides: execAsides(op) };
 }
 
 /** The root takes part as a whole, an input that is only mounted with what the mounts show of it. */
@@ -92,25 +77,12 @@ function execDep(op: ExecOp, input: number, layers: ExecOpDeps['layers']): Cache
       const view = new UnionView(await layers.indexes(snapshotOf(result).layers, job.signal));
       return digestOfJson(sources.map((source) => pathDigest(view, source)));
     },
+    files: async (result, job) => {
+      const { layers: own } = snapshotOf(result);
+      if (!layers.isListed(own)) return undefined;
+      return listPaths(new UnionView(await layers.indexes(own, job.signal)), sources);
+    },
   };
-}
-
-function componentsOf(op: ExecOp, platform: string): Record<string, string> {
-  const { cwd, user, network, security } = op;
-  const components: Record<string, string> = {
-    args: digestOfJson(op.args),
-    cwd,
-    user,
-    network,
-    security,
-    platform,
-  };
-  if (op.mounts.length > 0) components['mounts'] = digestOfJson(op.mounts.map(mountKey));
-  for (const entry of op.env) {
-    const separator = entry.indexOf('=');
-    components[`env.${entry.slice(0, separator)}`] = digestOf(entry.slice(separator + 1));
-  }
-  return components;
 }
 
 interface ExecRun {

@@ -13,7 +13,8 @@ import type { SourceTree } from '../source/source-tree.js';
 import { isArchive } from '../source/archive-file.js';
 import { ArchiveSpool, planArchive } from './archive-plan.js';
 import { type CopyListeners, planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
-import { selectionDigest } from './copy-select.js';
+import { listSelections, selectionDigest } from './copy-select.js';
+import { fileComponents } from './explain-op.js';
 import { WorkTree } from './work-tree.js';
 
 export interface FileOpDependencies {
@@ -41,7 +42,7 @@ export function createFileOp(vertex: Vertex, definition: Definition, deps: FileO
       const mapped = vertex.inputs.map((_, input) =>
         inputDep(op, input, contextOf(input) ?? placeOf(input), deps),
       );
-      return { digest: opDigest(op), deps: await Promise.all(mapped) };
+      return { digest: opDigest(op), deps: await Promise.all(mapped), components: fileComponents(op) };
     },
     exec: async (job, inputs) => {
       const base = op.base < 0 ? [] : layersOf(inputs[op.base]);
@@ -79,12 +80,18 @@ async function inputDep(
   if (typeof context !== 'string') {
     const early = digestOfJson(await selectionDigests(context, actions));
     context.save();
-    return { early, explain: () => explainSelections(context, actions) };
+    return { early, files: () => listSelections(context, actions) };
   }
   if (input === op.base) return {};
   return {
     contentDigest: async (result, job) =>
       digestOfJson(await selectionDigests(await treeOf(layersOf(result), deps, job, context), actions)),
+    files: async (result, job) => {
+      const layers = layersOf(result);
+      return deps.layers.isListed(layers)
+        ? listSelections(await treeOf(layers, deps, job, context), actions)
+        : undefined;
+    },
   };
 }
 
@@ -92,16 +99,6 @@ async function selectionDigests(tree: SourceTree, actions: readonly CopyAction[]
   const digests: Digest[] = [];
   for (const action of actions) digests.push(await selectionDigest(tree, action));
   return digests;
-}
-
-async function explainSelections(
-  tree: SourceTree,
-  actions: readonly CopyAction[],
-): Promise<ReadonlyMap<string, string>> {
-  const files = new Map<string, string>();
-  for (const action of actions)
-    await selectionDigest(tree, action, (path, digest) => files.set(path, digest));
-  return files;
 }
 
 async function treeOf(

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson, type Digest, digestFromHash } from '../../oci/digest.js';
+import type { FileFacts, FileListing } from '../../graph/contract.js';
+import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { UnionView } from '../snapshot/union-view.js';
 
 /**
@@ -16,4 +18,25 @@ export function pathDigest(view: UnionView, source: string): Digest {
     digest.update(`${canonicalJson(what)}\n`);
   }
   return digestFromHash(digest);
+}
+
+/** The files that `pathDigest` covers at each of the sources, by their paths in the view. */
+export function listPaths(view: UnionView, sources: readonly string[]): FileListing {
+  const files = new Map<string, FileFacts>();
+  for (const source of sources)
+    for (const { entry } of view.walk(view.resolve(source, true))) files.set(entry.path, factsOf(entry));
+  return files;
+}
+
+function factsOf(entry: LayerEntry): FileFacts {
+  const { type, mode, uid, gid, linkName: link, deviceMajor, deviceMinor, xattrs } = entry;
+  const digest = entry.digest && shortDigest(entry.digest);
+  const device = deviceMajor === undefined ? undefined : `${deviceMajor}:${deviceMinor}`;
+  const xattr = xattrs && canonicalJson(xattrs);
+  return { type, mode, owner: `${uid}:${gid}`, digest, link, device, xattr };
+}
+
+/** Enough to tell two versions of a file apart; listings have one for each file. */
+export function shortDigest(digest: string): string {
+  return digest.slice('sha256:'.length, 'sha256:'.length + 16);
 }

@@ -71,6 +71,11 @@ export class LayerStore implements LayerBlobs {
     return Promise.all(layers.map((layer) => this.index(layer, signal, onProgress)));
   }
 
+  /** Whether all of the layers have their listing at hand. */
+  isListed(layers: readonly Layer[]): boolean {
+    return layers.every(({ diffId }) => this.#indexes.has(diffId) || existsSync(this.#path(diffId, 'index')));
+  }
+
   async #makeIndex(
     layer: Layer,
     signal: AbortSignal,

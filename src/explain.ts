@@ -1,0 +1,57 @@
+import { join, resolve } from 'node:path';
+import { StepHistory } from './cache/step-history.js';
+import type { Definition } from './graph/definition.js';
+import type { BuildOptions } from './options.js';
+import type { ProgressListener } from './progress.js';
+import { Explainer } from './solver/explainer.js';
+import { explanationText } from './solver/explanation-text.js';
+import type { Store } from './store.js';
+
+/** The steps of earlier builds of the same Dockerfile in the same context. */
+export function openStepHistory(
+  options: Pick<BuildOptions, 'context' | 'file' | 'dockerfileText' | 'tags'>,
+  store: Pick<Store, 'state'>,
+): StepHistory {
+  return new StepHistory(store.state.steps, historySubject(options));
+}
+
+/** Directories by their absolute path. What comes in through a pipe has no name but the image's. */
+function historySubject({
+  context,
+  file,
+  dockerfileText,
+  tags = [],
+}: Pick<BuildOptions, 'context' | 'file' | 'dockerfileText' | 'tags'>): string[] {
+  if (context === '-') return ['-', tags[0] ?? ''];
+  const isDirectory = !/^[\w+.-]+(:\/\/|@)/.test(context);
+  const place = isDirectory ? resolve(context) : context;
+  if (dockerfileText !== undefined || file === '-') return [place, '-', tags[0] ?? ''];
+  return [place, file === undefined ? join(place, 'Dockerfile') : resolve(file)];
+}
+
+export interface ExplainContext {
+  readonly store: Store;
+  readonly definition: Definition;
+  readonly onProgress: ProgressListener;
+}
+
+/** Explains the build's steps as progress events. */
+export function createExplainer(
+  options: BuildOptions,
+  { store, definition, onProgress }: ExplainContext,
+): Explainer {
+  return new Explainer({
+    definition,
+    history: openStepHistory(options, store),
+    prunedAtMs: () => undefined,
+    explainsAll: options.explain ?? false,
+    onExplained: ({ digest }, explanation) =>
+      onProgress({
+        kind: 'explained',
+        digest,
+        atMs: Date.now(),
+        explanation,
+        text: explanationText(explanation),
+      }),
+  });
+}

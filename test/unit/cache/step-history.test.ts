@@ -1,0 +1,83 @@
+import { expect } from 'chai';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type StepAccount, StepHistory } from '../../../src/cache/step-history.js';
+import type { FileListing } from '../../../src/graph/contract.js';
+import { digestOf } from '../../../src/oci/digest.js';
+import { tmpDir } from '../../kit/tmp-dir.js';
+
+function account(version: string, more: Partial<StepAccount> = {}): StepAccount {
+  return {
+    position: 'app#1',
+    name: '[app 2/3] COPY . .',
+    definition: digestOf(version),
+    atMs: Number(version),
+    outcome: 'made',
+    components: {},
+    inputs: [],
+    ...more,
+  };
+}
+
+const LISTING: FileListing = new Map([
+  ['a', { type: 'file', mode: 0o644, owner: '0:0', digest: '0123456789abcdef' }],
+  ['b', { type: 'symlink', mode: 0o777, owner: '0:0', link: 'a' }],
+]);
+
+describe('step history', () => {
+  it('gives accounts back, the newest first, to another process', () => {
+    const root = tmpDir();
+    new StepHistory(root, ['/app']).save([account('1')]);
+    new StepHistory(root, ['/app']).save([account('2')]);
+    expect(new StepHistory(root, ['/app']).accounts()).to.deep.equal([account('2'), account('1')]);
+    expect(new StepHistory(root, ['/other']).accounts()).to.deep.equal([]);
+  });
+
+  it('keeps six versions of a step', () => {
+    const history = new StepHistory(tmpDir(), ['/app']);
+    for (let i = 1; i <= 9; i++) history.save([account(String(i))]);
+    expect(history.accounts().map(({ atMs }) => atMs)).to.deep.equal([9, 8, 7, 6, 5, 4]);
+  });
+
+  it('keeps what an older account of the same version knows of the run and its inputs', () => {
+    const history = new StepHistory(tmpDir(), ['/app']);
+    const input = { name: 'x', definition: digestOf('in') };
+    const run = { atMs: 1, miss: { outcome: 'miss', changes: [{ kind: 'first', isAdded: false }] } } as const;
+    history.save([account('1', { inputs: [{ ...input, content: digestOf('files') }], run })]);
+    history.save([account('1', { inputs: [input], atMs: 5 })]);
+    const [only, ...others] = history.accounts();
+    expect(others).to.deep.equal([]);
+    expect(only).to.deep.equal(
+      account('1', { atMs: 5, run, inputs: [{ ...input, content: digestOf('files') }] }),
+    );
+  });
+
+  it('keeps listings while an account names them, and no longer', () => {
+    const root = tmpDir();
+    const history = new StepHistory(root, ['/app']);
+    const listing = history.saveListing(LISTING);
+    history.save([account('1', { inputs: [{ name: 'x', definition: digestOf('in'), listing }] })]);
+    const read = new StepHistory(root, ['/app']).listing(listing)!;
+    expect(JSON.parse(JSON.stringify([...read]))).to.deep.equal([...LISTING]);
+    for (let i = 2; i <= 7; i++) history.save([account(String(i))]);
+    expect(history.listing(listing)).to.equal(undefined);
+    expect(readdirSync(history.directory)).to.deep.equal(['index']);
+  });
+
+  it('knows builds that were found as a whole', () => {
+    const history = new StepHistory(tmpDir(), ['/app']);
+    expect(history.hasBuild(digestOf('b'))).to.equal(false);
+    history.save([account('1')], digestOf('b'));
+    history.save([account('2')]);
+    expect(history.hasBuild(digestOf('b'))).to.equal(true);
+    expect(history.hasBuild(digestOf('c'))).to.equal(false);
+  });
+
+  it('takes a damaged index for none', () => {
+    const history = new StepHistory(tmpDir(), ['/app']);
+    history.save([account('1')]);
+    const index = join(history.directory, 'index');
+    writeFileSync(index, readFileSync(index, 'utf8').replace('COPY', 'COPX'));
+    expect(new StepHistory(join(history.directory, '..'), ['/app']).accounts()).to.deep.equal([]);
+  });
+});
