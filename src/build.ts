@@ -33,7 +33,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
-  const store = openStore(options);
+  using store = openStore(options);
   const compilation = await compile(options, store, signal);
   try {
     return await buildCompiled(options, { store, compilation, names, signal });

@@ -49,7 +49,8 @@ export async function outlineBuild(options: BuildOptions): Promise<Outline> {
 /** The stages of a Dockerfile. Builds nothing. */
 export async function listTargets(options: BuildOptions): Promise<readonly TargetDescription[]> {
   const signal = options.signal ?? new AbortController().signal;
-  const { input } = await openInput(options, openStore(options), signal);
+  using store = openStore(options);
+  const { input } = await openInput(options, store, signal);
   const { dockerfile } = input;
   try {
     const { stages } = splitStages(parseDockerfile(dockerfile.text, dockerfile.name));
@@ -70,7 +71,8 @@ export async function listTargets(options: BuildOptions): Promise<readonly Targe
   }
 }
 
-function compileOnly(options: BuildOptions, mode: CompileMode = {}): Promise<Compilation> {
+async function compileOnly(options: BuildOptions, mode: CompileMode = {}): Promise<Compilation> {
   const signal = options.signal ?? new AbortController().signal;
-  return compile(options, openStore(options), signal, { describesOnly: true, ...mode });
+  using store = openStore(options);
+  return await compile(options, store, signal, { describesOnly: true, ...mode });
 }

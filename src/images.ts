@@ -70,8 +70,8 @@ const never = new AbortController().signal;
 
 /** Images of the local store, sorted by name. */
 export async function listImages(options: StoreOptions = {}): Promise<ImageSummary[]> {
-  const store = openStore(options);
-  return Promise.all(
+  using store = openStore(options);
+  return await Promise.all(
     store.images.list().map(async ({ name, descriptor }) => {
       const images = await platformImages(store, descriptor);
       const own = selectPlatform(hostPlatform(), images, ({ config }) => config) ?? images[0];
@@ -90,7 +90,7 @@ export async function listImages(options: StoreOptions = {}): Promise<ImageSumma
 
 /** @throws IMAGE_NOT_FOUND */
 export async function inspectImage(name: string, options: StoreOptions = {}): Promise<ImageInspection[]> {
-  const store = openStore(options);
+  using store = openStore(options);
   const { root } = findImage(store, name);
   const names = store.images.list().filter((image) => image.descriptor.digest === root.digest);
   const images = await platformImages(store, root);
@@ -115,7 +115,7 @@ export async function inspectImage(name: string, options: StoreOptions = {}): Pr
 
 /** @throws IMAGE_NOT_FOUND */
 export async function imageHistory(name: string, options: StoreOptions = {}): Promise<HistoryRow[]> {
-  const store = openStore(options);
+  using store = openStore(options);
   const { root } = findImage(store, name);
   const image = await ownPlatformImage(store, root, name);
   const layers = image.manifest.layers[Symbol.iterator]();
@@ -134,14 +134,14 @@ export async function imageHistory(name: string, options: StoreOptions = {}): Pr
 
 /** Gives an image another name. @throws IMAGE_NOT_FOUND, REFERENCE_INVALID */
 export async function tagImage(source: string, target: string, options: StoreOptions = {}): Promise<void> {
-  const store = openStore(options);
+  using store = openStore(options);
   const { root } = findImage(store, source);
   await store.images.set([formatReference(parseReference(target))], root);
 }
 
 /** Takes the name away; blobs stay for the cache and other images until they are pruned. Gives the full name. @throws IMAGE_NOT_FOUND */
 export async function removeImage(name: string, options: StoreOptions = {}): Promise<string> {
-  const store = openStore(options);
+  using store = openStore(options);
   const reference = parseReference(name);
   if (!(await store.images.remove(reference))) throw imageNotFound(store, name);
   return formatReference(reference);
@@ -156,7 +156,7 @@ export interface SaveOptions extends StoreOptions {
 
 /** Writes images into one docker or OCI archive. @throws IMAGE_NOT_FOUND, EXPORT_FAILED */
 export async function saveImages(names: readonly string[], options: SaveOptions): Promise<void> {
-  const store = openStore(options);
+  using store = openStore(options);
   const signal = options.signal ?? never;
   const docker = options.format !== 'oci';
   const byRoot = new Map<string, NamedTree>();
@@ -203,8 +203,8 @@ export interface LoadOptions extends StoreOptions {
 
 /** Takes the images of a docker or OCI archive into the store. Gives their full names, or digests where they have none. @throws TAR_INVALID, MANIFEST_INVALID, BLOB_CORRUPT */
 export async function loadImages(options: LoadOptions): Promise<string[]> {
-  const store = openStore(options);
-  return loadArchive(openInput(options.input, options.stdin), store, options.signal ?? never);
+  using store = openStore(options);
+  return await loadArchive(openInput(options.input, options.stdin), store, options.signal ?? never);
 }
 
 export interface ImportOptions extends StoreOptions {
@@ -217,7 +217,7 @@ export interface ImportOptions extends StoreOptions {
 
 /** Makes an image with one layer of a root file system's tar. Gives the image ID. @throws TAR_INVALID, COMPRESSION_INVALID */
 export async function importImage(options: ImportOptions): Promise<string> {
-  const store = openStore(options);
+  using store = openStore(options);
   const signal = options.signal ?? never;
   const names = [formatReference(parseReference(options.name))];
   const tar = decompressAny(openInput(options.input, options.stdin));
@@ -252,7 +252,7 @@ export interface PullOptions extends StoreOptions {
 
 /** Downloads an image with all its layers. Gives its manifest's or index's descriptor. @throws REGISTRY_*, IMAGE_NOT_FOUND, BLOB_CORRUPT */
 export async function pullImage(name: string, options: PullOptions = {}): Promise<Descriptor> {
-  const store = openStore(options);
+  using store = openStore(options);
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const { onProgress } = options;
   const digest = 'pull';
@@ -273,7 +273,7 @@ export async function pullImage(name: string, options: PullOptions = {}): Promis
 
 /** Uploads an image with gzip layers to the registry that its name says. Gives the pushed descriptor. @throws IMAGE_NOT_FOUND, REGISTRY_* */
 export async function pushImage(name: string, options: StoreOptions = {}): Promise<Descriptor> {
-  const store = openStore(options);
+  using store = openStore(options);
   const signal = options.signal ?? never;
   const { root, fullName } = findImage(store, name);
   const images = await platformImages(store, root);

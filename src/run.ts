@@ -27,7 +27,7 @@ export interface RunOptions extends StoreOptions {
  */
 export async function runImage(options: RunOptions): Promise<number> {
   const signal = options.signal ?? new AbortController().signal;
-  const store = openStore(options);
+  using store = openStore(options);
   const resolved = await store.imageSource.resolveImage(options.image, hostPlatform(), {
     strict: false,
     signal,

@@ -1,5 +1,6 @@
 import { ContentStore } from './cache/content-store.js';
 import { ImageStore } from './cache/image-store.js';
+import { type Lease, takeLease } from './cache/leases.js';
 import { openStateRoot, type StateRoot, stateRootPath } from './cache/state-root.js';
 import { loadConfig } from './config.js';
 import type { LockAcquirer } from './graph/contract.js';
@@ -10,21 +11,26 @@ import { ImageSource } from './worker/source/image-source.js';
 import { createLockAcquirer } from './worker/sys/flock.js';
 import { realUid } from './worker/sys/namespaces.js';
 
-/** The open state root with everything that lives in it, wired together; every command starts with one. */
-export interface Store {
+/**
+ * The open state root with everything that lives in it, wired together; every command starts with one, and holds a lease on it
+ * until it disposes it.
+ */
+export interface Store extends Disposable {
   readonly state: StateRoot;
   readonly content: ContentStore;
   readonly images: ImageStore;
   readonly layers: LayerStore;
   readonly lock: LockAcquirer;
+  readonly lease: Lease;
   readonly imageSource: ImageSource;
   /** One client for the life of the store; the config file and HTTP are loaded with its first use. */
   registry(): Promise<RegistryClient>;
 }
 
-/** Opens (or makes) the store. Reads its version file and nothing else. @throws STORE_VERSION, STORE_FAILED */
+/** Opens (or makes) the store: reads its version file, writes a lease. @throws STORE_VERSION, STORE_FAILED */
 export function openStore(options: StoreOptions & { readonly pull?: boolean }): Store {
   const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
+  const lease = takeLease(state.leases);
   const lock = createLockAcquirer(state.locks);
   const content = new ContentStore(state.content);
   const images = new ImageStore({ content, lock });
@@ -36,7 +42,8 @@ export function openStore(options: StoreOptions & { readonly pull?: boolean }): 
     content,
     fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
   });
-  return { state, content, images, layers, lock, imageSource, registry };
+  const dispose = () => lease[Symbol.dispose]();
+  return { state, content, images, layers, lock, lease, imageSource, registry, [Symbol.dispose]: dispose };
 }
 
 async function createRegistryClient(configFile: string | undefined): Promise<RegistryClient> {

@@ -1,9 +1,10 @@
-import { rmSync, utimesSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SnapshotResult } from '../graph/contract.js';
 import { createSnapshotResult } from '../graph/snapshot.js';
 import { type Digest, digestHex } from '../oci/digest.js';
 import { readChecked, writeChecked } from './checked-file.js';
+import { markUsed } from './leases.js';
 
 /** What a cache key stands for: the result, and what an explanation of a later miss needs to know about it. */
 export interface CacheRecord {
@@ -26,12 +27,11 @@ export class CacheRecords {
     this.#root = root;
   }
 
-  /** The record under `key`, or undefined. Marks it as used, for prune's order. */
+  /** The record under `key`, or undefined. Marks it as used, so that prune leaves it alone and knows its order. */
   load(key: Digest): CacheRecord | undefined {
     const path = this.#path(key);
     const body = readChecked(path);
-    if (body === undefined) return undefined;
-    touch(path);
+    if (body === undefined || !markUsed(path)) return undefined;
     const stored = JSON.parse(body) as Omit<CacheRecord, 'result'> & { layers: SnapshotResult['layers'] };
     return { result: createSnapshotResult(stored.layers), name: stored.name, createdAt: stored.createdAt };
   }
@@ -53,15 +53,5 @@ export class CacheRecords {
   #path(key: Digest): string {
     const hex = digestHex(key);
     return join(this.#root, hex.slice(0, 2), hex.slice(2));
-  }
-}
-
-/** The time of last use is the file's mtime; a store on a read-only disk still serves hits. */
-function touch(path: string): void {
-  try {
-    const now = Date.now() / 1000;
-    utimesSync(path, now, now);
-  } catch {
-    // Only prune's order suffers.
   }
 }

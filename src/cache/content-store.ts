@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { markUsed } from './leases.js';
 import { removeLeftovers } from './leftovers.js';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -74,7 +75,7 @@ export class ContentStore {
   async writeBytes(data: string | Uint8Array): Promise<{ digest: Digest; size: number }> {
     const digest = digestOf(data);
     const size = Buffer.byteLength(data);
-    if (this.sizeOf(digest) === size) return { digest, size };
+    if (this.sizeOf(digest) === size && markUsed(this.path(digest))) return { digest, size };
     const temporary = this.temporaryPath();
     await writeFile(temporary, data);
     this.#commit(temporary, digest);
@@ -146,6 +147,11 @@ export class ContentStore {
   /** Gives a finished temporary file, whose digest the caller computed while writing, its final name. */
   adopt(temporary: string, digest: Digest): void {
     this.#commit(temporary, digest);
+  }
+
+  /** Keeps a blob, and what it names when it is a manifest, from being pruned while this process lives. */
+  markUsed(digest: Digest): void {
+    markUsed(this.path(digest));
   }
 
   async delete(digest: Digest): Promise<void> {

@@ -30,6 +30,8 @@ export interface StateRoot {
   readonly damaged: string;
   /** What prune removed and when, a file for each day. */
   readonly pruned: string;
+  /** One file for each use of the store by a living process. */
+  readonly leases: string;
   /** Scratch space of running processes: `<pid>-<random>/…`; swept by the next process that needs one. */
   readonly work: string;
 }
@@ -58,6 +60,7 @@ export function openStateRoot(path: string): StateRoot {
     locks: join(path, 'locks'),
     damaged: join(path, 'damaged'),
     pruned: join(path, 'pruned'),
+    leases: join(path, 'leases'),
     work: join(path, 'work'),
   };
   const version = readVersion(versionFile);
@@ -80,6 +83,7 @@ export function openStateRoot(path: string): StateRoot {
       state.mounts,
       state.logs,
       state.locks,
+      state.leases,
       state.work,
     ]) {
       mkdirSync(dir, { recursive: true, mode: 0o700 });

@@ -52,6 +52,8 @@ export interface JobContext {
     finished: boolean;
   }): void;
   note(message: string): void;
+  /** Names the file that takes all of the output. */
+  logFile(path: string): void;
 }
 
 /** An op bound to a worker. */
@@ -145,10 +147,34 @@ export interface BuiltImage {
 }
 
 /**
- * An advisory lock that the kernel frees when the process dies (flock on `locks/<name>`). `onWait` is called once when
- * another process holds it. Waiting ends with the signal's reason.
+ * An advisory lock that the kernel frees when the process dies (flock on `locks/<name>`); it excludes holders in this process
+ * as well. Which locks there are and in which order they are taken: docs/adr/0005-leases-and-locks.md.
  */
-export type LockAcquirer = (
-  name: string,
-  options?: { shared?: boolean; signal?: AbortSignal; onWait?: () => void },
-) => Promise<Disposable>;
+export type LockAcquirer = (name: string, options?: LockOptions) => Promise<HeldLock>;
+
+export interface LockOptions {
+  readonly shared?: boolean;
+  /** Its reason ends the wait. */
+  readonly signal?: AbortSignal;
+  /** What is done under the lock, for those who wait for it. */
+  readonly purpose?: string;
+  /** Called once for each holder that is waited for, with what it told of itself. */
+  readonly onWait?: (holder: LockHolder | undefined) => void;
+  /** What is added to the holder's log, as long as it is waited for, to the end. */
+  readonly onOutput?: (data: Uint8Array) => void;
+}
+
+export interface HeldLock extends Disposable {
+  /** Whether another holder was met. */
+  readonly waited: boolean;
+  /** Names the file that takes the output of what is done under the lock, for those who wait to follow. */
+  tellLog(path: string): void;
+}
+
+export interface LockHolder {
+  readonly pid: number;
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number;
+  readonly purpose: string;
+  readonly logPath?: string;
+}

@@ -14,6 +14,7 @@ export class SolveProgress {
   readonly #definition: Definition;
   readonly #emit: ProgressSink;
   readonly #states = new Map<Digest, State>();
+  readonly #logs = new Map<Digest, string>();
 
   constructor(definition: Definition, emit: ProgressSink) {
     this.#definition = definition;
@@ -42,7 +43,9 @@ export class SolveProgress {
     });
   }
 
+  /** Once: a vertex that waited for another process has started already. */
   started(vertex: Vertex): void {
+    if (this.#states.get(vertex.digest) === 'started') return;
     this.#enter(vertex, 'started', { kind: 'started', digest: vertex.digest, atMs: Date.now() });
   }
 
@@ -61,11 +64,13 @@ export class SolveProgress {
   }
 
   failed(vertex: Vertex, error: BuildError): void {
+    const logPath = this.#logs.get(vertex.digest);
     this.#enter(vertex, 'failed', {
       kind: 'failed',
       digest: vertex.digest,
       atMs: Date.now(),
       message: error.message,
+      ...(logPath === undefined ? {} : { logPath }),
     });
   }
 
@@ -82,6 +87,7 @@ export class SolveProgress {
       log: (stream, data) => this.#emit({ kind: 'log', digest, atMs: Date.now(), stream, data }),
       transfer: (row) => this.#emit({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
       note: (message) => this.#emit({ kind: 'note', digest, atMs: Date.now(), message }),
+      logFile: (path) => void this.#logs.set(digest, path),
     };
   }
 

@@ -1,8 +1,10 @@
 import { BuildError, locateError, StepFailures, throwIfAborted } from '../errors.js';
 import type {
   CacheMap,
+  HeldLock,
   JobContext,
   LockAcquirer,
+  LockHolder,
   OpResolver,
   ResolvedOp,
   Result,
@@ -176,22 +178,32 @@ export class Solver {
   ): Promise<readonly Result[]> {
     const op = this.#op(state, vertex);
     if (vertex.op.kind === 'source') return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
-    let waited = false;
-    using _lock = await this.#options.lock(`solve-${digestHex(content)}`, {
-      signal: state.signal,
-      onWait: () => {
-        waited = true;
-        job.note(`waiting for another tsbuild process that runs the same step: ${vertex.options.name}`);
-      },
-    });
-    const made = waited && !vertex.options.ignoreCache ? this.#lookup(content) : undefined;
+    using lock = await this.#lockStep(state, vertex, job, content);
+    // Another process may have made it since the first look, whether this one had to wait or not.
+    const made = vertex.options.ignoreCache ? undefined : this.#lookup(content);
     if (made) {
       this.#save(keys, vertex, made);
       this.#options.witness?.found(vertex, 'content');
       state.progress.cached(vertex);
       return [made];
     }
-    return await this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+    if (lock.waited && !vertex.options.ignoreCache)
+      job.note('the other process did not succeed; running it here');
+    const logged = { ...job, logFile: (path: string) => (job.logFile(path), lock.tellLog(path)) };
+    return await this.#run(state, vertex, op, logged, inputs, cacheMap, keys);
+  }
+
+  /** Of several processes with the same step one has the lock; the others show whose step they wait for, and its output. */
+  #lockStep(state: SolveState, vertex: Vertex, job: JobContext, content: Digest): Promise<HeldLock> {
+    return this.#options.lock(`solve-${digestHex(content)}`, {
+      signal: state.signal,
+      purpose: vertex.options.name,
+      onWait: (holder) => {
+        state.progress.started(vertex);
+        job.note(waitingFor(holder));
+      },
+      onOutput: (data) => job.log(1, data),
+    });
   }
 
   async #run(
@@ -301,6 +313,12 @@ export interface SolveStats {
   readonly vertices: number;
   readonly cached: number;
   readonly executed: number;
+}
+
+function waitingFor(holder: LockHolder | undefined): string {
+  if (holder === undefined) return 'waiting for another tsbuild process that runs the same step';
+  const since = new Date(holder.sinceMs).toISOString().replace('T', ' ').slice(0, 19);
+  return `waiting for process ${holder.pid}, which runs the same step since ${since} UTC: ${holder.purpose}`;
 }
 
 function vertexOf(definition: Definition, edge: Edge): Vertex {

@@ -90,6 +90,7 @@ describe('RUN', () => {
       log: (_, data) => (output += Buffer.from(data).toString('utf8')),
       transfer: () => undefined,
       note: () => undefined,
+      logFile: () => undefined,
     };
     const log = join(state.logs, `${digestHex(vertex.digest)}.log`);
     const resolved = createExecOp(vertex, deps);

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobContext } from '../../graph/contract.js';
 import { digestHex } from '../../oci/digest.js';
@@ -39,6 +39,11 @@ export class VertexLog implements Disposable {
 
   #open(): number {
     mkdirSync(this.#logs, { recursive: true, mode: 0o700 });
-    return openSync(vertexLogPath(this.#logs, this.#job.vertex.digest), 'w', 0o600);
+    const path = vertexLogPath(this.#logs, this.#job.vertex.digest);
+    // A file of its own: whoever still reads or writes the last run's keeps that one.
+    rmSync(path, { force: true });
+    const fd = openSync(path, 'w', 0o600);
+    this.#job.logFile(path);
+    return fd;
   }
 }

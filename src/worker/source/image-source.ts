@@ -152,7 +152,10 @@ export class ImageSource implements ImageResolver {
 
   async #root(reference: Reference, signal: AbortSignal): Promise<{ root: Descriptor; origin: Origin }> {
     const local = this.#options.pull ? undefined : this.#options.images.find(reference);
-    if (local) return { root: local, origin: this.#registryOrigin(reference) };
+    if (local) {
+      this.#options.content.markUsed(local.digest);
+      return { root: local, origin: this.#registryOrigin(reference) };
+    }
     try {
       return await this.#fromRegistry(reference, signal);
     } catch (error) {

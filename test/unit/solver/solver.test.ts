@@ -91,7 +91,7 @@ class Bench {
         save: (key, record) => void this.records.set(key, record),
       },
       isAvailable: () => true,
-      lock: async () => ({ [Symbol.dispose]: () => undefined }),
+      lock: async () => ({ waited: false, tellLog: () => undefined, [Symbol.dispose]: () => undefined }),
       lanes: { exec: 2, network: 2, disk: 2 },
       onProgress: (event) => this.events.push(event),
       keepGoing: this.keepGoing,

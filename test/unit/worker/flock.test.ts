@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { readdirSync } from 'node:fs';
+import { appendFileSync, closeSync, readdirSync, writeFileSync } from 'node:fs';
 import { createLockAcquirer, lockDirectory } from '../../../src/worker/sys/flock.js';
-import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpDir } from '../../kit/tmp-dir.js';
 
@@ -35,6 +34,27 @@ describe('a lock', () => {
     const waiting = acquire('a', { signal: controller.signal });
     controller.abort(reason);
     expect(await waiting.catch((error: unknown) => error)).to.equal(reason);
+  });
+
+  it('tells those who wait who holds it, and hands on what is logged, to the end', async () => {
+    const acquire = createLockAcquirer(tmpDir());
+    const log = join(tmpDir(), 'log');
+    const holders: unknown[] = [];
+    let output = '';
+    const first = await acquire('a', { purpose: 'RUN one' });
+    const second = acquire('a', {
+      onWait: (holder) => holders.push([holder?.pid, holder?.purpose]),
+      onOutput: (data) => (output += Buffer.from(data).toString('utf8')),
+    });
+    writeFileSync(log, 'begin\n');
+    first.tellLog(log);
+    while (output === '') await new Promise((resolve) => setTimeout(resolve, 10));
+    appendFileSync(log, 'end\n');
+    first[Symbol.dispose]();
+    using held = await second;
+    expect(holders).to.deep.equal([[process.pid, 'RUN one']]);
+    expect(output).to.equal('begin\nend\n');
+    expect([first.waited, held.waited]).to.deep.equal([false, true]);
   });
 
   it('leaves no file, whatever its name', async () => {

@@ -1,0 +1,51 @@
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import type { LockHolder } from '../../graph/contract.js';
+
+const CHUNK_BYTES = 1 << 16;
+
+/** Writes into the lock file who holds it; in one call, so that a reader sees all or nothing that it takes for whole. */
+export function writeHolder(fd: number, holder: LockHolder): void {
+  ftruncateSync(fd, 0);
+  writeSync(fd, JSON.stringify(holder), 0);
+}
+
+/** What the holder of a lock file told; undefined while it has told nothing. */
+export function readHolder(path: string): LockHolder | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as LockHolder;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a growing file from its beginning, piece by piece. */
+export class LogFollower implements Disposable {
+  readonly path: string;
+  #fd: number | undefined;
+  #position = 0;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** What was added since the last call. */
+  *read(): Iterable<Uint8Array> {
+    try {
+      this.#fd ??= openSync(this.path, 'r');
+    } catch {
+      return;
+    }
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const read = readSync(this.#fd, chunk, 0, CHUNK_BYTES, this.#position);
+      if (read === 0) return;
+      this.#position += read;
+      yield chunk.subarray(0, read);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
