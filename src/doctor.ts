@@ -24,7 +24,8 @@ export interface ExamineStoreOptions extends StoreOptions {
 export async function examineStore(
   options: ExamineStoreOptions = {},
 ): Promise<StoreCheck & { readonly root: string }> {
-  const { state, content, images, lock } = openStore(options);
+  using store = openStore(options);
+  const { state, content, images, lock } = store;
   const signal = options.signal ?? new AbortController().signal;
   using _lock = await lock('prune', { signal });
   const contents = !options.quick;
