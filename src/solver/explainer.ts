@@ -159,5 +159,6 @@ function accountKey({ position, definition }: StepAccount): string {
 
 function quietJob(vertex: Vertex): JobContext {
   const silent = () => undefined;
-  return { vertex, signal: new AbortController().signal, log: silent, transfer: silent, note: silent };
+  const { signal } = new AbortController();
+  return { vertex, signal, log: silent, transfer: silent, note: silent, logFile: silent };
 }
