@@ -5,14 +5,14 @@ import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
 import type { Definition } from './graph/definition.js';
-import type { BuiltImage, Result } from './graph/contract.js';
+import type { BuiltImage, Result, SnapshotResult } from './graph/contract.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
 import type { ProgressListener } from './progress.js';
-import { CacheRecords } from './cache/cache-records.js';
 import { createExplainer } from './explain.js';
-import { Solver } from './solver/solver.js';
+import { RemoteCaches } from './remote-caches.js';
+import { Solver, type SolvedVertex } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { compareBuilds } from './verify.js';
 import type { TimeLimits } from './worker/ops/time-limits.js';
@@ -68,17 +68,27 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     sshSocket: (id) => agents.socket(id),
     timeLimits: timeLimitsOf(options),
   });
-  try {
-    const { results, stats } = await solve(options, frontend, { store, worker, signal, onProgress });
+  const isAvailable = (result: SnapshotResult) =>
+    result.layers.every((layer) => store.layers.isAvailable(layer));
+  const caches = new RemoteCaches(options, { store, isAvailable, signal, onProgress });
+  const solving = { caches, isAvailable, store, worker, signal, onProgress };
+  const attempt = async (): Promise<BuildResult> => {
+    const { results, stats, solved } = await solve(options, frontend, solving);
     const images = builtImages(frontend, results);
     if (options.verifyReproducible) {
       const again = { ...frontend, definition: withoutCache(frontend.definition) };
-      const { results: others } = await solve(options, again, { store, worker, signal, onProgress });
+      const { results: others } = await solve(options, again, solving);
       const { sourceDateEpochSec } = frontend;
       await compareBuilds(images, builtImages(frontend, others), store, sourceDateEpochSec, signal);
     }
-    const exported = await exportAll(options, images, context, onProgress);
+    const [exported] = await Promise.all([
+      exportAll(options, images, context, onProgress),
+      caches.export(solved, images),
+    ]);
     return { ...exported, warnings, stats };
+  };
+  try {
+    return await caches.withoutLost(attempt);
   } finally {
     await worker.close();
   }
@@ -109,23 +119,31 @@ function withoutCache(definition: Definition): Definition {
   return { ...definition, vertices: new Map(vertices) };
 }
 
+interface Solving {
+  readonly caches: RemoteCaches;
+  readonly isAvailable: (result: SnapshotResult) => boolean;
+  readonly store: Store;
+  readonly worker: Worker;
+  readonly signal: AbortSignal;
+  readonly onProgress: ProgressListener;
+}
+
 /** One result for each target, in order; a target without a head is an empty image. */
 async function solve(
   options: BuildOptions,
   frontend: FrontendResult,
-  {
-    store,
-    worker,
-    signal,
-    onProgress,
-  }: { store: Store; worker: Worker; signal: AbortSignal; onProgress: ProgressListener },
-): Promise<{ results: (Result | undefined)[]; stats: BuildResult['stats'] }> {
+  { caches, isAvailable, store, worker, signal, onProgress }: Solving,
+): Promise<{
+  results: (Result | undefined)[];
+  stats: BuildResult['stats'];
+  solved: readonly SolvedVertex[];
+}> {
   const { definition } = frontend;
   const explainer = createExplainer(options, { store, definition, onProgress });
   const solver = new Solver({
     resolve: worker.resolve,
-    records: new CacheRecords(store.state.records),
-    isAvailable: (result) => result.layers.every((layer) => store.layers.isAvailable(layer)),
+    records: caches.records,
+    isAvailable,
     lock: store.lock,
     lanes: {
       exec: options.jobs ?? availableParallelism(),
@@ -137,11 +155,11 @@ async function solve(
     witness: explainer,
   });
   const heads = frontend.targets.flatMap((target) => (target.head ? [target.head] : []));
-  const { results, stats } = await solver
+  const { results, ...rest } = await solver
     .solve(definition, heads, signal)
     .finally(() => explainer.finish(heads.map((head) => head.vertex)));
   let next = 0;
-  return { results: frontend.targets.map((target) => (target.head ? results[next++] : undefined)), stats };
+  return { results: frontend.targets.map((target) => (target.head ? results[next++] : undefined)), ...rest };
 }
 
 const EXPORT_VERTEX = 'export';

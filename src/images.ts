@@ -296,6 +296,7 @@ export async function pushImage(name: string, options: StoreOptions = {}): Promi
   );
   await pushStored(fullName, tree.root, {
     content: store.content,
+    layers: store.layers,
     registry: () => store.registry(),
     signal,
     onProgress: (row) => onProgress?.({ kind: 'transfer', digest, atMs: Date.now(), ...row }),

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ProgressListener, WarningEvent } from './progress.js';
+import type { CacheSpec } from './cache/remote/cache-spec.js';
 import type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
 import type { Descriptor } from './oci/descriptor.js';
 
@@ -36,6 +37,10 @@ export interface BuildOptions extends StoreOptions {
   readonly noCacheFilter?: readonly string[];
   /** An `explained` event for every step; without it for the first steps that are not cached. */
   readonly explain?: boolean;
+  /** Remote caches that are asked for what the store lacks, in order. */
+  readonly cacheFrom?: readonly CacheSpec[];
+  /** Remote caches that the build's steps are written to. */
+  readonly cacheTo?: readonly CacheSpec[];
   /** Default: `[{ type: 'image' }]`. */
   readonly outputs?: readonly OutputSpec[];
   readonly network?: 'default' | 'none' | 'host';

@@ -13,6 +13,10 @@ export interface CacheRecord {
   readonly name: string;
   /** RFC 3339. */
   readonly createdAt: string;
+  /** All keys that stand for it, where a remote cache shall know them. */
+  readonly keys?: readonly Digest[];
+  /** The remote cache that it came from, in the build that imported it. */
+  readonly importedFrom?: string;
 }
 
 /**
@@ -32,18 +36,16 @@ export class CacheRecords {
     const path = this.#path(key);
     const body = readChecked(path);
     if (body === undefined || !markUsed(path)) return undefined;
-    const stored = JSON.parse(body) as Omit<CacheRecord, 'result'> & { layers: SnapshotResult['layers'] };
-    return { result: createSnapshotResult(stored.layers), name: stored.name, createdAt: stored.createdAt };
+    const { layers, ...stored } = JSON.parse(body) as Omit<CacheRecord, 'result'> & {
+      layers: SnapshotResult['layers'];
+    };
+    return { ...stored, result: createSnapshotResult(layers) };
   }
 
   /** Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. */
   save(key: Digest, record: CacheRecord): void {
-    const body = JSON.stringify({
-      name: record.name,
-      createdAt: record.createdAt,
-      layers: record.result.layers,
-    });
-    writeChecked(this.#path(key), body);
+    const { name, createdAt, keys, result } = record;
+    writeChecked(this.#path(key), JSON.stringify({ name, createdAt, keys, layers: result.layers }));
   }
 
   delete(key: Digest): void {

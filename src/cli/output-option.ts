@@ -71,7 +71,8 @@ export function parseOutput(text: string): OutputSpec {
   ) as unknown as OutputSpec;
 }
 
-function splitCsv(text: string): string[] {
+/** Fields of one CSV line, without empty ones. */
+export function splitCsv(text: string): string[] {
   const fields: string[] = [];
   for (const [, quoted, plain] of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
     fields.push(quoted === undefined ? plain! : quoted.replaceAll('""', '"'));

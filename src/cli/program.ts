@@ -32,8 +32,6 @@ const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
 
 /** buildx flags that this version does not have. */
 const UNSUPPORTED: readonly string[] = [
-  '--cache-from',
-  '--cache-to',
   '--resource',
   '--cgroup-parent',
   '--attest',
@@ -179,6 +177,16 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     .optionsGroup('Steps and cache:')
     .option('--no-cache', 'run every step again')
     .option('--no-cache-filter <stages>', 'run the steps of these stages again', list)
+    .option(
+      '--cache-from <spec>',
+      'a cache to look up what the store lacks: NAME, type=registry,ref=NAME, type=local,src=DIR, …; repeatable',
+      list,
+    )
+    .option(
+      '--cache-to <spec>',
+      'write the steps to a cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, …; repeatable',
+      list,
+    )
     .option('--jobs <number>', 'RUN steps at once (default: the number of CPUs)')
     .option('--network <mode>', 'network of RUN: default, none or host')
     .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list)

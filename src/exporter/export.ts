@@ -1,6 +1,7 @@
 import { BuildError } from '../errors.js';
-import type { BuiltImage } from '../graph/contract.js';
+import type { BuiltImage, Layer } from '../graph/contract.js';
 import type { Compression, Descriptor } from '../oci/descriptor.js';
+import type { Digest } from '../oci/digest.js';
 import { formatPlatform, type Platform } from '../oci/platform.js';
 import { formatReference, parseReference } from '../oci/reference.js';
 import { pushTree } from '../oci/registry/push.js';
@@ -62,7 +63,7 @@ async function clampImage(
   const history = image.config.history ?? [];
   const inBase = history.slice(0, image.baseHistoryLength).filter((entry) => !entry.empty_layer).length;
   const clamped = image.layers.map((layer, i) =>
-    i < inBase || layer.blob ? layer : layers.clampTimes(layer, latestSec, signal),
+    i < inBase || (layer.blob && !layer.fromCache) ? layer : layers.clampTimes(layer, latestSec, signal),
   );
   return { ...image, layers: await Promise.all(clamped) };
 }
@@ -97,29 +98,38 @@ async function exportToStore(
   output: OutputSpec,
   deps: ExportDependencies,
 ): Promise<StoredTree> {
-  const tree = await storeTree(images, treeOptions(output, output.push ? 'gzip' : 'uncompressed'), deps);
+  const options = treeOptions(output, output.push ? 'gzip' : 'uncompressed');
+  const tree = await storeTree(images, { ...options, lazy: output.push ?? false }, deps);
   if (output.type !== 'registry') await deps.images.set(deps.names, tree.root);
   if (!output.push) return tree;
   if (deps.names.length === 0)
     throw new BuildError('USAGE', 'pushing needs a name for the image', { hint: 'give one with -t' });
-  for (const name of deps.names) await pushStored(name, tree.root, deps);
+  const elsewhere = new Map(tree.platforms.flatMap((platform) => [...(platform.elsewhere ?? [])]));
+  for (const name of deps.names) await pushStored(name, tree.root, deps, elsewhere);
   return tree;
 }
 
-/** Pushes what the content store holds. */
+/** Pushes what the content store holds, and layers that lie elsewhere: these are fetched when the registry lacks them. */
 export async function pushStored(
   name: string,
   root: Descriptor,
   {
     content,
+    layers,
     registry,
     signal,
     onProgress,
-  }: Pick<ExportDependencies, 'content' | 'registry' | 'signal' | 'onProgress'>,
+  }: Pick<ExportDependencies, 'content' | 'layers' | 'registry' | 'signal' | 'onProgress'>,
+  elsewhere: ReadonlyMap<Digest, Layer> = new Map(),
 ): Promise<void> {
   const source = {
     readBytes: (descriptor: Descriptor) => content.readBytes(descriptor.digest),
-    readBlob: (descriptor: Descriptor) => content.read(descriptor.digest),
+    readBlob: async function* ({ digest }: Descriptor) {
+      const layer = elsewhere.get(digest);
+      if (layer) await layers.ensureBlob(layer, 'keep', signal, onProgress);
+      yield* content.read(digest);
+    },
+    originOf: ({ digest }: Descriptor) => elsewhere.get(digest)?.origin,
   };
   await pushTree(await registry(), parseReference(name), root, source, { signal, onProgress });
 }

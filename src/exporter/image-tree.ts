@@ -1,4 +1,4 @@
-import type { BuiltImage } from '../graph/contract.js';
+import type { BuiltImage, Layer } from '../graph/contract.js';
 import type { Compression, Descriptor } from '../oci/descriptor.js';
 import { MEDIA_TYPES } from '../oci/descriptor.js';
 import type { Digest } from '../oci/digest.js';
@@ -12,6 +12,8 @@ export interface StoredPlatform {
   readonly imageId: Digest;
   /** Config and layers. */
   readonly blobs: readonly Descriptor[];
+  /** Layers by the digest of a blob that may not be in the content store. */
+  readonly elsewhere?: ReadonlyMap<Digest, Layer>;
 }
 
 /** A whole image in the content store. */
@@ -26,6 +28,8 @@ export interface TreeOptions {
   readonly forceCompression: boolean;
   readonly oci: boolean;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Layers whose blob is known stay where they are: the tree is for a registry that may have them. */
+  readonly lazy?: boolean;
 }
 
 /** Puts every blob of the images into the content store. What is there already is neither read nor written. */
@@ -48,10 +52,15 @@ async function storePlatform(
   deps: ExportDependencies,
 ): Promise<StoredPlatform> {
   const { content, layers, signal, onProgress } = deps;
+  const elsewhere = new Map<Digest, Layer>();
   const layerBlobs = await Promise.all(
     image.layers.map((layer) => {
-      const form = layer.blob && !options.forceCompression ? 'keep' : options.compression;
-      return layers.ensureBlob(layer, form, signal, onProgress);
+      const isDistributed = layer.blob !== undefined && !layer.fromCache;
+      const form = isDistributed && !options.forceCompression ? 'keep' : options.compression;
+      const known = options.lazy ? layers.knownBlob(layer, form) : undefined;
+      if (!known) return layers.ensureBlob(layer, form, signal, onProgress);
+      elsewhere.set(known.digest, layer);
+      return known;
     }),
   );
   const written = await content.writeBytes(assembleConfig(image, deps.sourceDateEpochSec));
@@ -65,5 +74,6 @@ async function storePlatform(
     manifest: { mediaType: mediaTypeIn(MEDIA_TYPES.ociManifest, options.oci), ...manifest },
     imageId: config.digest,
     blobs: [config, ...layerBlobs],
+    elsewhere,
   };
 }

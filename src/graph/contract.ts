@@ -23,6 +23,8 @@ export interface Layer {
   readonly blob?: Descriptor;
   /** Where the blob can be fetched from when it is not in the store: a source identifier. */
   readonly origin?: string;
+  /** `blob` is a form in which a remote cache keeps a layer that a build made, not one that an image distributed. */
+  readonly fromCache?: boolean;
 }
 
 export type Result = SnapshotResult | LocalResult;
@@ -125,6 +127,8 @@ export interface LayerBlobs {
     signal: AbortSignal,
     onProgress?: TransferListener,
   ): Promise<Descriptor>;
+  /** The descriptor that `ensureBlob` gives, where it is known without reading the layer; the blob may lie elsewhere. */
+  knownBlob(layer: Layer, form: Compression | 'keep'): Descriptor | undefined;
   /** The layer without files that are younger than that; the layer itself where it has none. */
   clampTimes(layer: Layer, latestSec: number, signal: AbortSignal): Promise<Layer>;
 }

@@ -19,8 +19,25 @@ import { type ProgressSink, SolveProgress } from './solve-progress.js';
 
 /** Where results are found again; records under any key, whole or absent. */
 export interface ResultRecords {
-  load(key: Digest): { readonly result: SnapshotResult } | undefined;
-  save(key: Digest, record: { result: SnapshotResult; name: string; createdAt: string }): void;
+  load(key: Digest): FoundRecord | undefined | Promise<FoundRecord | undefined>;
+  save(
+    key: Digest,
+    record: { result: SnapshotResult; name: string; createdAt: string; keys: readonly Digest[] },
+  ): void;
+}
+
+export interface FoundRecord {
+  readonly result: SnapshotResult;
+  /** The remote cache that had it. */
+  readonly importedFrom?: string;
+}
+
+/** Under which keys a vertex of a finished solve has its result. */
+export interface SolvedVertex {
+  readonly vertex: Vertex;
+  readonly definition: Digest;
+  /** The key for a later run that writes the same files. */
+  readonly adoption: (result: SnapshotResult) => Digest;
 }
 
 export interface SolverOptions {
@@ -81,7 +98,7 @@ export class Solver {
     definition: Definition,
     edges: readonly Edge[],
     signal: AbortSignal,
-  ): Promise<{ results: Result[]; stats: SolveStats }> {
+  ): Promise<{ results: Result[]; stats: SolveStats; solved: SolvedVertex[] }> {
     const controller = new AbortController();
     const abort = () => controller.abort(signal.reason);
     if (signal.aborted) abort();
@@ -110,7 +127,7 @@ export class Solver {
         if (outcome.status === 'rejected') throw outcome.reason;
         return outcome.value;
       });
-      return { results, stats: state.progress.stats() };
+      return { results, stats: state.progress.stats(), solved: await solvedVertices(state) };
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -138,7 +155,7 @@ export class Solver {
     throwIfAborted(state.signal);
     if (this.#options.keepGoing) await this.#demandIndependent(state, vertex);
     const { cacheMap, definition, known } = await this.#keys(state, vertex);
-    const hit = known ? this.#lookup(definition) : undefined;
+    const hit = known ? await this.#lookup(definition, state, vertex) : undefined;
     if (hit) {
       this.#options.witness?.found(vertex, 'definition');
       state.progress.cached(vertex);
@@ -150,7 +167,7 @@ export class Solver {
     this.#options.witness?.demanded(vertex, inputs, contents);
     const content = contentKey(cacheMap, contents);
     const keys = [...new Set([definition, content])];
-    const equal = vertex.options.ignoreCache ? undefined : this.#lookup(content);
+    const equal = vertex.options.ignoreCache ? undefined : await this.#lookup(content, state, vertex);
     if (equal) {
       this.#save(keys, vertex, equal);
       this.#options.witness?.found(vertex, 'content');
@@ -180,7 +197,7 @@ export class Solver {
     if (vertex.op.kind === 'source') return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
     using lock = await this.#lockStep(state, vertex, job, content);
     // Another process may have made it since the first look, whether this one had to wait or not.
-    const made = vertex.options.ignoreCache ? undefined : this.#lookup(content);
+    const made = vertex.options.ignoreCache ? undefined : await this.#lookup(content, state, vertex);
     if (made) {
       this.#save(keys, vertex, made);
       this.#options.witness?.found(vertex, 'content');
@@ -226,28 +243,31 @@ export class Solver {
       state.progress.done(vertex);
       return outputs;
     }
-    const kept = vertex.options.ignoreCache ? result : this.#adopt(cacheMap, vertex, result);
+    const kept = vertex.options.ignoreCache ? result : await this.#adopt(cacheMap, vertex, result);
     this.#save(keys, vertex, kept);
     state.progress.done(vertex);
     return [kept];
   }
 
   /** The first result that had the same content, so that an equal rerun keeps the image's digest. */
-  #adopt(cacheMap: CacheMap, vertex: Vertex, result: SnapshotResult): SnapshotResult {
+  async #adopt(cacheMap: CacheMap, vertex: Vertex, result: SnapshotResult): Promise<SnapshotResult> {
     const key = adoptionKey(cacheMap, result.contentId);
-    const earlier = this.#lookup(key);
+    const earlier = await this.#lookup(key);
     if (earlier) return earlier;
     this.#save([key], vertex, result);
     return result;
   }
 
-  #lookup(key: Digest): SnapshotResult | undefined {
-    const record = this.#options.records.load(key);
-    return record && this.#options.isAvailable(record.result) ? record.result : undefined;
+  async #lookup(key: Digest, state?: SolveState, vertex?: Vertex): Promise<SnapshotResult | undefined> {
+    const record = await this.#options.records.load(key);
+    if (!record || !this.#options.isAvailable(record.result)) return undefined;
+    if (record.importedFrom !== undefined && state && vertex)
+      state.progress.job(vertex, state.signal).note(`imported from ${record.importedFrom}`);
+    return record.result;
   }
 
   #save(keys: readonly Digest[], vertex: Vertex, result: SnapshotResult): void {
-    const record = { result, name: vertex.options.name, createdAt: new Date().toISOString() };
+    const record = { result, name: vertex.options.name, createdAt: new Date().toISOString(), keys };
     for (const key of keys) this.#options.records.save(key, record);
   }
 
@@ -306,6 +326,15 @@ export class Solver {
     state.fail(located);
     return located;
   }
+}
+
+async function solvedVertices({ definition, keys }: SolveState): Promise<SolvedVertex[]> {
+  const solved = [...keys].map(async ([digest, promise]) => {
+    const { cacheMap, definition: key } = await promise;
+    const adoption = (result: SnapshotResult) => adoptionKey(cacheMap, result.contentId);
+    return { vertex: definition.vertices.get(digest)!, definition: key, adoption };
+  });
+  return Promise.all(solved);
 }
 
 /** What a solve did. */

@@ -5,6 +5,7 @@ import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseDuration } from '../duration-option.js';
+import { parseCacheOption } from '../cache-option.js';
 import { parseOutput } from '../output-option.js';
 import { parseSecret, parseSsh } from '../secret-option.js';
 import { type CallMethod, parseCall } from './call-method.js';
@@ -38,6 +39,8 @@ export interface BuildFlags extends GlobalOptions {
   readonly cache: boolean;
   readonly cacheFilter?: readonly string[] | boolean;
   readonly noCacheFilter?: readonly string[];
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
   readonly jobs?: string;
   readonly timeout?: string;
   readonly stepTimeout?: string;
@@ -115,6 +118,8 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     annotations: pairsOf('--annotation', flags.annotation, false),
     addHosts: flags.addHost ?? [],
     outputs: outputsOf(flags),
+    cacheFrom: (flags.cacheFrom ?? []).map((text) => parseCacheOption(text, 'from')),
+    cacheTo: (flags.cacheTo ?? []).map((text) => parseCacheOption(text, 'to')),
     secrets: Object.fromEntries((flags.secret ?? []).map(parseSecret)),
     ssh: Object.fromEntries((flags.ssh ?? []).map(parseSsh)),
     allow: (flags.allow ?? []).flatMap((right) => right.split(',')),

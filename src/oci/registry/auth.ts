@@ -86,6 +86,6 @@ export async function fetchToken(
 function withQuery(url: URL, service: string | undefined, scope: string): string {
   const query = new URL(url);
   if (service) query.searchParams.set('service', service);
-  query.searchParams.set('scope', scope);
+  for (const one of scope.split(' ')) query.searchParams.append('scope', one);
   return query.href;
 }

@@ -43,6 +43,7 @@ interface Call {
   readonly signal: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: HttpRequest['body'];
+  /** A right beyond the one that `action` needs. */
   readonly extraScope?: string;
 }
 
@@ -220,6 +221,34 @@ export class RegistryClient {
     });
   }
 
+  /**
+   * Takes a blob over from another repository of the same registry, without sending it. False where the registry does not:
+   * it lacks the blob there, or the credentials may not read it.
+   */
+  async mountBlob(reference: Reference, digest: Digest, from: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      const response = await this.#call(
+        {
+          ...reference,
+          path: `blobs/uploads/?${new URLSearchParams({ mount: digest, from }).toString()}`,
+          method: 'POST',
+          action: 'pull,push',
+          what: `blob ${digest}`,
+          signal,
+          headers: { 'content-length': '0' },
+          extraScope: `repository:${from}:pull`,
+        },
+        [201, 202],
+      );
+      await response.discard();
+      return response.status === 201;
+    } catch (error) {
+      throwIfAborted(signal);
+      if (error instanceof BuildError) return false;
+      throw error;
+    }
+  }
+
   async pushManifest(
     reference: Reference,
     target: string,
@@ -292,7 +321,8 @@ export class RegistryClient {
   ): Promise<HttpResponse> {
     const host = new URL(base).host;
     const domain = endpoint.isMirror ? host : call.domain;
-    const scope = `repository:${call.repository}:${call.action}`;
+    const own = `repository:${call.repository}:${call.action}`;
+    const scope = call.extraScope ? `${own} ${call.extraScope}` : own;
     const tokenKey = `${host} ${scope}`;
     const url = call.path.startsWith('http') ? call.path : `${base}/v2/${call.repository}/${call.path}`;
     const known = this.#authorizations.get(tokenKey);

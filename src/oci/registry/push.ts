@@ -6,6 +6,8 @@ import type { RegistryClient } from './client.js';
 export interface PushSource {
   readBytes(descriptor: Descriptor): Promise<Buffer>;
   readBlob(descriptor: Descriptor): AsyncIterable<Uint8Array>;
+  /** Where else the blob is: `docker-image://HOST/REPOSITORY`. */
+  originOf?(descriptor: Descriptor): string | undefined;
 }
 
 export type PushListener = (row: {
@@ -62,7 +64,10 @@ async function pushBlob(
   { signal, onProgress }: { signal: AbortSignal; onProgress?: PushListener | undefined },
 ): Promise<void> {
   const row = { id: blob.digest, action: 'pushing', totalBytes: blob.size };
-  if (!(await client.hasBlob(reference, blob.digest, signal))) {
+  if (
+    !(await client.hasBlob(reference, blob.digest, signal)) &&
+    !(await mountFrom(source.originOf?.(blob), client, reference, blob, signal))
+  ) {
     await client.pushBlob(
       reference,
       blob,
@@ -74,6 +79,22 @@ async function pushBlob(
     );
   }
   onProgress?.({ ...row, currentBytes: blob.size, finished: true });
+}
+
+/** Takes a blob over from the repository that `origin` names, where that is of the same registry; says whether it did. */
+export async function mountFrom(
+  origin: string | undefined,
+  client: RegistryClient,
+  reference: Reference,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const prefix = `docker-image://${reference.domain}/`;
+  const repository = origin?.startsWith(prefix) ? origin.slice(prefix.length) : reference.repository;
+  return (
+    repository !== reference.repository &&
+    (await client.mountBlob(reference, blob.digest, repository, signal))
+  );
 }
 
 async function* counted(
@@ -88,7 +109,8 @@ async function* counted(
   }
 }
 
-async function inParallel<T>(
+/** Runs `run` for every item, `width` at once; rejects with the first error. */
+export async function inParallel<T>(
   items: readonly T[],
   width: number,
   run: (item: T) => Promise<void>,

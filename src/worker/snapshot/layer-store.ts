@@ -34,6 +34,7 @@ export class LayerStore implements LayerBlobs {
   readonly #options: LayerStoreOptions;
   readonly #making = new Map<string, Promise<unknown>>();
   readonly #indexes = new Map<Digest, LayerIndex>();
+  readonly #lostOrigins = new Set<string>();
   #temporaries = 0;
 
   constructor(options: LayerStoreOptions) {
@@ -43,11 +44,17 @@ export class LayerStore implements LayerBlobs {
   /** Whether the layer's bytes are in the store or can be fetched. At most two stats. */
   isAvailable(layer: Layer): boolean {
     const { content } = this.#options;
+    const { diffId, blob, origin } = layer;
     return (
-      content.has(layer.diffId) ||
-      layer.origin !== undefined ||
-      (layer.blob !== undefined && content.has(layer.blob.digest))
+      content.has(diffId) ||
+      (origin !== undefined && !this.#lostOrigins.has(origin)) ||
+      (blob !== undefined && content.has(blob.digest))
     );
+  }
+
+  /** Remote caches that had a layer and did not give it; what only they have is not available any more. */
+  get lostOrigins(): ReadonlySet<string> {
+    return this.#lostOrigins;
   }
 
   /** The layer's listing. Fetches and reads the layer when there is none yet. */
@@ -208,10 +215,8 @@ export class LayerStore implements LayerBlobs {
     signal: AbortSignal = never,
     onProgress?: TransferListener,
   ): Promise<Descriptor> {
-    if (form === 'keep' && layer.blob) return this.#fetched(layer, signal, onProgress);
+    if (this.knownBlob(layer, form)) return this.#fetched(layer, signal, onProgress);
     const wanted = form === 'keep' ? 'uncompressed' : form;
-    if (layer.blob && layerCompression(layer.blob.mediaType) === wanted)
-      return this.#fetched(layer, signal, onProgress);
     return this.#once(`${wanted} ${layer.diffId}`, () => this.#converted(layer, wanted, signal, onProgress));
   }
 
@@ -226,9 +231,19 @@ export class LayerStore implements LayerBlobs {
         hint: 'run the build again with --no-cache',
       });
     if (!content.has(layer.blob.digest)) {
-      await this.#once(`fetch ${layer.blob.digest}`, () => fetchBlob(layer, signal, onProgress));
+      await this.#once(`fetch ${layer.blob.digest}`, () => fetchBlob(layer, signal, onProgress)).catch(
+        (error: unknown) => {
+          if (layer.fromCache && layer.origin !== undefined) this.#lostOrigins.add(layer.origin);
+          throw error;
+        },
+      );
     }
     return layer.blob;
+  }
+
+  knownBlob(layer: Layer, form: Compression | 'keep'): Descriptor | undefined {
+    const { blob } = layer;
+    return blob && (form === 'keep' || layerCompression(blob.mediaType) === form) ? blob : undefined;
   }
 
   async clampTimes(layer: Layer, latestSec: number, signal: AbortSignal = never): Promise<Layer> {

@@ -1,0 +1,172 @@
+import type { Layer, LayerBlobs, TransferListener } from '../../graph/contract.js';
+import { throwIfAborted } from '../../errors.js';
+import { type Compression, type Descriptor, layerCompression } from '../../oci/descriptor.js';
+import type { Digest } from '../../oci/digest.js';
+import { inParallel } from '../../oci/registry/push.js';
+import type { ContentStore } from '../content-store.js';
+import type { CacheBackend } from './cache-backend.js';
+import { decodeCache, type DocumentOptions, encodeCache, type EncodedCache } from './cache-config.js';
+import type { CacheContents, CachedLayer, CachedStep } from './cache-contents.js';
+
+const UPLOADS_AT_ONCE = 4;
+
+/** A result with the keys under which others shall find it. */
+export interface ExportStep {
+  readonly keys: readonly Digest[];
+  readonly name: string;
+  readonly createdAt: string;
+  readonly layers: readonly Layer[];
+}
+
+export interface CacheExportOptions extends Omit<DocumentOptions, 'form'> {
+  readonly compression: Compression;
+  /** Also layers that have another compression already. */
+  readonly forceCompression: boolean;
+}
+
+export interface CacheExportDependencies {
+  readonly layers: LayerBlobs;
+  readonly content: Pick<ContentStore, 'read'>;
+  readonly signal: AbortSignal;
+  readonly onProgress: TransferListener;
+}
+
+export interface CacheExportStats {
+  readonly steps: number;
+  readonly uploads: number;
+  readonly uploadedBytes: number;
+}
+
+/** A blob that the document names, and how to get its bytes. */
+interface Upload {
+  readonly blob: Descriptor;
+  readonly origin?: string | undefined;
+  readonly open: () => AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes the steps to a backend: the blobs that it lacks, then the document. Where the document is there already nothing is
+ * sent; a layer that only another registry holds is read only when it must be sent.
+ */
+export async function exportCache(
+  steps: readonly ExportStep[],
+  backend: CacheBackend,
+  options: CacheExportOptions,
+  deps: CacheExportDependencies,
+): Promise<CacheExportStats> {
+  const { contents, uploads: layers } = await collect(steps, backend, options, deps);
+  const encoded = encodeCache(contents, { ...options, form: backend.form });
+  const earlier = await backend.resolve(deps.signal);
+  if (earlier?.equals(encoded.document.bytes)) return { steps: steps.length, uploads: 0, uploadedBytes: 0 };
+  const known = new Set((await blobsOf(earlier, backend)).map((blob) => blob.digest));
+  const sent: Descriptor[] = [];
+  await inParallel([...layers, ...configOf(encoded)], UPLOADS_AT_ONCE, async (upload) => {
+    throwIfAborted(deps.signal);
+    if (known.has(upload.blob.digest) || (await backend.has(upload.blob, deps.signal))) return;
+    await send(upload, backend, deps);
+    sent.push(upload.blob);
+  });
+  await backend.publish(encoded.document, deps.signal);
+  const uploadedBytes = sent.reduce((sum, blob) => sum + blob.size, 0);
+  return { steps: steps.length, uploads: sent.length, uploadedBytes };
+}
+
+async function send(
+  { blob, open, origin }: Upload,
+  backend: CacheBackend,
+  { signal, onProgress }: CacheExportDependencies,
+): Promise<void> {
+  const row = { id: blob.digest, action: 'pushing', totalBytes: blob.size };
+  onProgress({ ...row, currentBytes: 0, finished: false });
+  await backend.put(blob, open, { signal, origin });
+  onProgress({ ...row, currentBytes: blob.size, finished: true });
+}
+
+function configOf({ config }: EncodedCache): Upload[] {
+  if (!config) return [];
+  const open = async function* () {
+    yield config.bytes;
+  };
+  return [{ blob: config.descriptor, open }];
+}
+
+/** The document's order of layers and steps does not depend on what ran first. */
+async function collect(
+  steps: readonly ExportStep[],
+  backend: CacheBackend,
+  options: CacheExportOptions,
+  deps: CacheExportDependencies,
+): Promise<{ contents: CacheContents; uploads: Upload[] }> {
+  const sorted = steps.toSorted((a, b) => (a.keys[0]! < b.keys[0]! ? -1 : 1));
+  const places = new Map<Digest, number>();
+  const unique: Layer[] = [];
+  for (const layer of sorted.flatMap((step) => step.layers)) {
+    if (places.has(layer.diffId)) continue;
+    places.set(layer.diffId, unique.push(layer) - 1);
+  }
+  const layers: CachedLayer[] = [];
+  const uploads: Upload[] = [];
+  for (const layer of unique) {
+    const cached = await describeLayer(layer, options, deps);
+    layers.push(cached);
+    if (cached.origin === undefined) uploads.push(layerUpload(layer, cached.blob, backend, deps));
+  }
+  const written = sorted.map(({ keys, name, createdAt, layers: own }): CachedStep => ({
+    keys: keys.toSorted(),
+    name,
+    createdAt,
+    layers: own.map((layer) => places.get(layer.diffId)!),
+  }));
+  return { contents: { layers, steps: written }, uploads };
+}
+
+/**
+ * A layer of an image in a registry stays there; whoever imports the step has the image's name from its own FROM. Layers
+ * that builds made come in the wanted compression, unless they are there in another one and nobody insists.
+ */
+async function describeLayer(
+  layer: Layer,
+  { compression, forceCompression }: CacheExportOptions,
+  { layers, signal, onProgress }: CacheExportDependencies,
+): Promise<CachedLayer> {
+  const { diffId, contentDigest, createdAt, blob, origin, fromCache } = layer;
+  const about = { diffId, contentDigest, ...(createdAt === undefined ? {} : { createdAt }) };
+  if (blob && !fromCache) {
+    const isInRegistry = origin?.startsWith('docker-image://');
+    return { ...about, blob: plain(blob), distributed: true, ...(isInRegistry ? { origin } : {}) };
+  }
+  if (blob && (!forceCompression || layerCompression(blob.mediaType) === compression))
+    return { ...about, blob: plain(blob) };
+  return { ...about, blob: plain(await layers.ensureBlob(layer, compression, signal, onProgress)) };
+}
+
+function plain({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
+}
+
+function layerUpload(
+  layer: Layer,
+  blob: Descriptor,
+  backend: CacheBackend,
+  { layers, content, signal, onProgress }: CacheExportDependencies,
+): Upload {
+  const isAsItIs = layer.blob?.digest === blob.digest;
+  const form = isAsItIs ? 'keep' : layerCompression(blob.mediaType);
+  const open = async function* () {
+    await layers.ensureBlob(layer, form, signal, onProgress);
+    yield* content.read(blob.digest);
+  };
+  const origin = isAsItIs && layer.origin !== backend.origin ? layer.origin : undefined;
+  return { blob, open, origin };
+}
+
+/** What an earlier document says is there; a document that cannot be read says nothing. */
+async function blobsOf(earlier: Buffer | undefined, backend: CacheBackend): Promise<readonly Descriptor[]> {
+  if (!earlier) return [];
+  try {
+    const noConfig = () => Promise.resolve(Buffer.from('{}'));
+    return (await decodeCache(earlier, backend.form, noConfig)).blobs;
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,107 @@
+import type { SnapshotResult } from '../../graph/contract.js';
+import { createSnapshotResult } from '../../graph/snapshot.js';
+import { BuildError, throwIfAborted } from '../../errors.js';
+import type { Descriptor } from '../../oci/descriptor.js';
+import { type Digest, matchesDigest } from '../../oci/digest.js';
+import type { CacheRecord, CacheRecords } from '../cache-records.js';
+import type { CacheBackend } from './cache-backend.js';
+import { decodeCache, ownContents, type ReadCache } from './cache-config.js';
+import { type CacheContents, type CachedStep, layersOfStep } from './cache-contents.js';
+
+const CONFIG_BYTES = 64 << 20;
+
+/** Hears of each cache that is asked; `failed` ones count as empty. */
+export interface ImportListener {
+  started(backend: CacheBackend): void;
+  /** `steps` is undefined where there is no cache yet. */
+  done(backend: CacheBackend, steps: number | undefined): void;
+  failed(backend: CacheBackend, error: unknown): void;
+}
+
+export interface ImportingRecordsOptions {
+  readonly records: CacheRecords;
+  readonly backends: readonly CacheBackend[];
+  readonly isAvailable: (result: SnapshotResult) => boolean;
+  readonly listener: ImportListener;
+  readonly signal: AbortSignal;
+}
+
+interface Imported {
+  readonly backend: CacheBackend;
+  readonly contents: CacheContents;
+  readonly steps: ReadonlyMap<Digest, CachedStep>;
+}
+
+/**
+ * Cache records with remote caches behind them: what the store lacks is looked up in each cache in order, and stays in the
+ * store once it was found. Nothing is asked before the first miss; then one document and one config of each cache. Layers
+ * stay where they are until something reads them.
+ */
+export class ImportingRecords {
+  readonly #options: ImportingRecordsOptions;
+  #imported: Promise<readonly Imported[]> | undefined;
+
+  constructor(options: ImportingRecordsOptions) {
+    this.#options = options;
+  }
+
+  async load(key: Digest): Promise<CacheRecord | undefined> {
+    const { records, isAvailable } = this.#options;
+    const own = records.load(key);
+    if (own && isAvailable(own.result)) return own;
+    this.#imported ??= this.#importAll();
+    for (const { backend, contents, steps } of await this.#imported) {
+      const step = steps.get(key);
+      if (!step) continue;
+      const result = createSnapshotResult(layersOfStep(contents, step, backend.origin));
+      if (!isAvailable(result)) continue;
+      const { name, createdAt, keys } = step;
+      const record: CacheRecord = { result, name, createdAt, keys, importedFrom: backend.place };
+      for (const each of keys) records.save(each, record);
+      return record;
+    }
+    return undefined;
+  }
+
+  save(key: Digest, record: CacheRecord): void {
+    this.#options.records.save(key, record);
+  }
+
+  async #importAll(): Promise<readonly Imported[]> {
+    const imported = await Promise.all(this.#options.backends.map((backend) => this.#import(backend)));
+    return imported.flatMap((each) => each ?? []);
+  }
+
+  async #import(backend: CacheBackend): Promise<Imported | undefined> {
+    const { listener, signal } = this.#options;
+    listener.started(backend);
+    try {
+      const read = await readCache(backend, signal);
+      const contents = read && ownContents(read.config);
+      const steps = new Map<Digest, CachedStep>();
+      for (const step of contents?.steps ?? []) for (const key of step.keys) steps.set(key, step);
+      listener.done(backend, read && (contents?.steps.length ?? 0));
+      return contents && { backend, contents, steps };
+    } catch (error) {
+      throwIfAborted(signal);
+      listener.failed(backend, error);
+      return undefined;
+    }
+  }
+}
+
+/** What the backend holds, or undefined where it holds nothing yet. @throws CACHE_INVALID, and what the backend throws */
+export async function readCache(backend: CacheBackend, signal: AbortSignal): Promise<ReadCache | undefined> {
+  const bytes = await backend.resolve(signal);
+  return bytes && decodeCache(bytes, backend.form, (blob) => readBlob(backend, blob, signal));
+}
+
+async function readBlob(backend: CacheBackend, blob: Descriptor, signal: AbortSignal): Promise<Buffer> {
+  if (blob.size > CONFIG_BYTES)
+    throw new BuildError('CACHE_INVALID', `its config says it has ${blob.size} bytes`);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of backend.get(blob, signal)) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  if (await matchesDigest(bytes, blob.digest)) return bytes;
+  throw new BuildError('CACHE_INVALID', `blob ${blob.digest} has other bytes`);
+}

@@ -1,0 +1,183 @@
+import { CacheRecords } from './cache/cache-records.js';
+import type { CacheBackend } from './cache/remote/cache-backend.js';
+import {
+  type CacheExportOptions,
+  type CacheExportStats,
+  exportCache,
+  type ExportStep,
+} from './cache/remote/cache-export.js';
+import { ImportingRecords, type ImportListener } from './cache/remote/cache-import.js';
+import { booleanAttribute, type CacheSpec, choiceAttribute } from './cache/remote/cache-spec.js';
+import { openCacheBackend } from './cache/remote/open-backend.js';
+import { locateError, throwIfAborted } from './errors.js';
+import type { BuiltImage, SnapshotResult } from './graph/contract.js';
+import type { Vertex } from './graph/definition.js';
+import type { BuildOptions } from './options.js';
+import type { ProgressListener } from './progress.js';
+import type { SolvedVertex } from './solver/solver.js';
+import type { Store } from './store.js';
+
+export interface RemoteCachesContext {
+  readonly store: Store;
+  readonly isAvailable: (result: SnapshotResult) => boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: ProgressListener;
+}
+
+interface ExportTarget {
+  readonly backend: CacheBackend;
+  readonly mode: 'min' | 'max';
+  readonly options: CacheExportOptions;
+  readonly failsBuild: boolean;
+}
+
+/** The caches that `--cache-from` and `--cache-to` name: what a build looks up in them and writes to them. */
+export class RemoteCaches {
+  /** For the solver. */
+  readonly records: CacheRecords | ImportingRecords;
+  readonly #context: RemoteCachesContext;
+  readonly #targets: readonly ExportTarget[];
+
+  /** Asks nothing of any backend. @throws USAGE, REFERENCE_INVALID */
+  constructor(options: Pick<BuildOptions, 'cacheFrom' | 'cacheTo'>, context: RemoteCachesContext) {
+    this.#context = context;
+    const { store, isAvailable, signal } = context;
+    const backends = (options.cacheFrom ?? []).map((spec) => openCacheBackend(spec, 'from', store));
+    this.#targets = (options.cacheTo ?? []).map((spec) => exportTarget(spec, store));
+    const records = new CacheRecords(store.state.records);
+    this.records =
+      backends.length === 0
+        ? records
+        : new ImportingRecords({ records, backends, isAvailable, listener: this.#listener(), signal });
+  }
+
+  /** Writes what was solved to every target. A cache that fails is a warning, unless its `ignore-error=false` says other. */
+  async export(solved: readonly SolvedVertex[], images: readonly BuiltImage[]): Promise<void> {
+    if (this.#targets.length === 0) return;
+    const steps = await this.#steps(solved);
+    await Promise.all(this.#targets.map((target) => this.#exportTo(target, steps, images)));
+  }
+
+  /** Runs a build, and again where it failed because a cache did not give a layer that it lists: without that cache then. */
+  async withoutLost<T>(attempt: () => Promise<T>): Promise<T> {
+    const { lostOrigins } = this.#context.store.layers;
+    for (;;) {
+      const known = lostOrigins.size;
+      try {
+        return await attempt();
+      } catch (error) {
+        throwIfAborted(this.#context.signal);
+        if (lostOrigins.size === known) throw error;
+        const { message } = locateError(error, {});
+        this.#warn(`a layer of the cache cannot be had, so the build goes on without it: ${message}`);
+      }
+    }
+  }
+
+  /** Every step that has a record; images and local directories have none that another machine could use. */
+  async #steps(solved: readonly SolvedVertex[]): Promise<ExportStep[]> {
+    const steps: ExportStep[] = [];
+    for (const { vertex, definition, adoption } of solved) {
+      if (isPlainSource(vertex)) continue;
+      const record = await this.records.load(definition);
+      if (!record || !this.#context.isAvailable(record.result)) continue;
+      const { result, keys = [] } = record;
+      const all = [...new Set([definition, ...keys, adoption(result)])];
+      const { name, createdAt } = record;
+      steps.push({ keys: all, name, createdAt, layers: result.layers });
+    }
+    return steps;
+  }
+
+  async #exportTo(
+    { backend, mode, options, failsBuild }: ExportTarget,
+    steps: readonly ExportStep[],
+    images: readonly BuiltImage[],
+  ): Promise<void> {
+    const { store, signal, onProgress } = this.#context;
+    const digest = `cache-to ${backend.place}`;
+    const name = `exporting cache to ${backend.place}`;
+    onProgress({ kind: 'announced', digest, atMs: Date.now(), name, inputs: [] });
+    onProgress({ kind: 'started', digest, atMs: Date.now() });
+    try {
+      const stats = await exportCache(mode === 'max' ? steps : inImages(steps, images), backend, options, {
+        layers: store.layers,
+        content: store.content,
+        signal,
+        onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
+      });
+      onProgress({ kind: 'note', digest, atMs: Date.now(), message: describeExport(stats) });
+      onProgress({ kind: 'done', digest, atMs: Date.now() });
+    } catch (error) {
+      throwIfAborted(signal);
+      const located = locateError(error, { vertex: name });
+      onProgress({ kind: 'failed', digest, atMs: Date.now(), message: located.message });
+      if (failsBuild) throw located;
+      this.#warn(`the cache was not exported to ${backend.place}: ${located.message}`, located.hint);
+    }
+  }
+
+  #listener(): ImportListener {
+    const { onProgress } = this.#context;
+    const digestOf = (backend: CacheBackend) => `cache-from ${backend.place}`;
+    return {
+      started: (backend) => {
+        const name = `importing cache from ${backend.place}`;
+        const digest = digestOf(backend);
+        onProgress({ kind: 'announced', digest, atMs: Date.now(), name, inputs: [] });
+        onProgress({ kind: 'started', digest, atMs: Date.now() });
+      },
+      done: (backend, steps) => {
+        const digest = digestOf(backend);
+        const message = steps === undefined ? 'there is no cache yet' : `${steps} steps`;
+        onProgress({ kind: 'note', digest, atMs: Date.now(), message });
+        onProgress({ kind: 'done', digest, atMs: Date.now() });
+      },
+      failed: (backend, error) => {
+        const { message, hint } = locateError(error, {});
+        onProgress({ kind: 'failed', digest: digestOf(backend), atMs: Date.now(), message });
+        this.#warn(`the cache of ${backend.place} cannot be used: ${message}`, hint);
+      },
+    };
+  }
+
+  #warn(message: string, detail?: string): void {
+    const { onProgress } = this.#context;
+    onProgress({
+      kind: 'warning',
+      atMs: Date.now(),
+      message,
+      ...(detail === undefined ? {} : { detail }),
+    });
+  }
+}
+
+function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
+  const ociTypes = booleanAttribute(spec, 'oci-mediatypes', true);
+  return {
+    backend: openCacheBackend(spec, 'to', store),
+    mode: choiceAttribute(spec, 'mode', ['min', 'max'], 'min'),
+    options: {
+      compression: choiceAttribute(spec, 'compression', ['gzip', 'zstd', 'uncompressed'], 'gzip'),
+      forceCompression: booleanAttribute(spec, 'force-compression', false),
+      imageManifest: booleanAttribute(spec, 'image-manifest', ociTypes),
+      dockerTypes: !ociTypes,
+    },
+    failsBuild: !booleanAttribute(spec, 'ignore-error', true),
+  };
+}
+
+function isPlainSource({ op }: Vertex): boolean {
+  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
+}
+
+/** Steps whose layers are all in the images: what mode=min keeps. */
+function inImages(steps: readonly ExportStep[], images: readonly BuiltImage[]): ExportStep[] {
+  const held = new Set(images.flatMap((image) => image.layers.map((layer) => layer.diffId)));
+  return steps.filter((step) => step.layers.every((layer) => held.has(layer.diffId)));
+}
+
+function describeExport({ steps, uploads, uploadedBytes }: CacheExportStats): string {
+  if (uploads === 0) return `${steps} steps; nothing new to send`;
+  return `${steps} steps; ${uploads} blobs sent, ${uploadedBytes} bytes`;
+}
