@@ -29,6 +29,15 @@ function historySubject({
   return [place, file === undefined ? join(place, 'Dockerfile') : resolve(file)];
 }
 
+/** The last build of a context, or of all. Undefined where the store knows none. */
+export function lastBuildHistory(
+  store: Pick<Store, 'state'>,
+  subject: Pick<BuildOptions, 'context' | 'file'> | undefined,
+): StepHistory | undefined {
+  const history = subject ? openStepHistory(subject, store) : StepHistory.newest(store.state.steps);
+  return history?.last && history;
+}
+
 export interface ExplainContext {
   readonly store: Store;
   readonly definition: Definition;

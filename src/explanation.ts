@@ -8,9 +8,9 @@ export interface Hit {
   readonly outcome: 'hit';
   /**
    * `definition`: nothing that takes part in the key changed. `content`: an input was made in another way, and holds the
-   * same files (early cutoff). `proven`: a later step was found, so that nobody asked for this one.
+   * same files (early cutoff).
    */
-  readonly key: 'definition' | 'content' | 'proven';
+  readonly key: 'definition' | 'content';
   /** What changed without being part of the key. */
   readonly asides: readonly ValueChange[];
 }

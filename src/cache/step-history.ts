@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Miss } from '../explanation.js';
+import type { Explanation, Miss } from '../explanation.js';
 import type { FileFacts, FileListing } from '../graph/contract.js';
 import { type Digest, digestHex, digestOf } from '../oci/digest.js';
 import { readChecked, writeChecked } from './checked-file.js';
@@ -36,7 +36,25 @@ export interface InputAccount {
   readonly layers?: readonly Digest[];
 }
 
+/** The last build that learned something new. */
+export interface LastBuild {
+  readonly atMs: number;
+  /** In the order of the Dockerfile. */
+  readonly steps: readonly LastStep[];
+}
+
+export interface LastStep {
+  readonly name: string;
+  readonly position: string;
+  readonly definition: Digest;
+  readonly outcome: 'found' | 'made' | 'failed';
+  readonly explanation?: Explanation;
+}
+
 interface Index {
+  /** What tells this build from others: the context, the Dockerfile. */
+  readonly subject: readonly string[];
+  readonly last?: LastBuild;
   /** Digests of builds in which every step was found, and whose steps are all in here. */
   readonly builds: readonly Digest[];
   /** Newest first. */
@@ -45,7 +63,6 @@ interface Index {
 
 const VERSIONS = 6;
 const BUILDS = 16;
-const NOTHING: Index = { builds: [], accounts: [] };
 
 /**
  * The last few versions of each step of one Dockerfile in one context: `index` and, one file each, the listings of the context
@@ -54,25 +71,60 @@ const NOTHING: Index = { builds: [], accounts: [] };
  */
 export class StepHistory {
   readonly directory: string;
+  readonly #subject: readonly string[];
   #index: Index | undefined;
 
   /** @param subject what tells this build from others: the context and the Dockerfile */
   constructor(root: string, subject: readonly string[]) {
     this.directory = join(root, digestHex(digestOf(JSON.stringify(subject))).slice(0, 32));
+    this.#subject = subject;
+  }
+
+  /** The history that was used last, of any build. */
+  static newest(root: string): StepHistory | undefined {
+    const [newest] = directoriesIn(root)
+      .flatMap((name) => {
+        const path = join(root, name, 'index');
+        const stat = statSync(path, { throwIfNoEntry: false });
+        return stat ? [{ path, atMs: stat.mtimeMs }] : [];
+      })
+      .sort((a, b) => b.atMs - a.atMs);
+    const index = newest && readIndex(newest.path);
+    return index && new StepHistory(root, index.subject);
+  }
+
+  get subject(): readonly string[] {
+    return this.#subject;
+  }
+
+  get last(): LastBuild | undefined {
+    return this.#read().last;
   }
 
   /** All accounts, newest first. */
   accounts(): readonly StepAccount[] {
-    this.#index ??= readIndex(this.#path('index'));
-    return this.#index.accounts;
+    return this.#read().accounts;
   }
 
-  /** Whether the steps of a build that was found as a whole are known. One read, no parsing of accounts. */
+  #read(): Index {
+    this.#index ??= readIndex(this.#path('index')) ?? this.#empty();
+    return this.#index;
+  }
+
+  #empty(): Index {
+    return { subject: this.#subject, builds: [], accounts: [] };
+  }
+
+  /** Whether the steps of a build that was found as a whole are known; marks the history as used. Parses no accounts. */
   hasBuild(build: Digest): boolean {
+    const path = this.#path('index');
     try {
-      const text = readFileSync(this.#path('index'), 'utf8');
+      const text = readFileSync(path, 'utf8');
       const start = text.indexOf('\n') + 1;
-      return text.slice(start, text.indexOf('\n', start)).includes(build);
+      if (!text.slice(start, text.indexOf('\n', start)).includes(build)) return false;
+      const now = Date.now() / 1000;
+      utimesSync(path, now, now);
+      return true;
     } catch {
       return false;
     }
@@ -91,14 +143,17 @@ export class StepHistory {
     return name;
   }
 
-  /** Adds accounts, the newest first, and forgets what is too old. */
-  save(accounts: readonly StepAccount[], build?: Digest): void {
-    const known = readIndex(this.#path('index'));
+  /** Adds accounts, the newest first, and forgets what is too old. `build` is the digest of one that was found as a whole. */
+  save(accounts: readonly StepAccount[], last: LastBuild, build?: Digest): void {
+    const known = readIndex(this.#path('index')) ?? this.#empty();
     const index: Index = {
+      subject: this.#subject,
       builds: [...new Set([...(build ? [build] : []), ...known.builds])].slice(0, BUILDS),
+      last,
       accounts: newestVersions([...accounts, ...known.accounts]),
     };
-    writeChecked(this.#path('index'), `${JSON.stringify(index.builds)}\n${JSON.stringify(index.accounts)}`);
+    const { builds, ...rest } = index;
+    writeChecked(this.#path('index'), `${JSON.stringify(builds)}\n${JSON.stringify(rest)}`);
     this.#index = index;
     this.#removeListings();
   }
@@ -115,14 +170,21 @@ export class StepHistory {
   }
 }
 
-function readIndex(path: string): Index {
+/** One line with the builds, one with the rest. */
+function readIndex(path: string): Index | undefined {
   const body = readChecked(path);
-  if (body === undefined) return NOTHING;
+  if (body === undefined) return undefined;
   const end = body.indexOf('\n');
-  return {
-    builds: JSON.parse(body.slice(0, end)) as Digest[],
-    accounts: JSON.parse(body.slice(end + 1)) as StepAccount[],
-  };
+  const rest = JSON.parse(body.slice(end + 1)) as Omit<Index, 'builds'>;
+  return { ...rest, builds: JSON.parse(body.slice(0, end)) as Digest[] };
+}
+
+function directoriesIn(root: string): string[] {
+  try {
+    return readdirSync(root);
+  } catch {
+    return [];
+  }
 }
 
 /** Each version of a step once, and a few of them. What an older account knows of inputs is kept. */

@@ -23,6 +23,7 @@ const COMMANDS = [
   'push',
   'run',
   'doctor',
+  'why',
   'version',
   'help',
 ];
@@ -36,7 +37,6 @@ const UNSUPPORTED: readonly string[] = [
   '--cgroup-parent',
   '--attest',
   '--builder',
-  '--explain',
   '--squash',
   '--memory',
   '--cpu-shares',
@@ -58,7 +58,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   let status = 0;
   const program = createProgram(context, (value) => (status = value));
   try {
-    await program.parseAsync(withDefaultCommand(args), { from: 'user' });
+    await program.parseAsync(withDefaultCommand(args).map(withFormat), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return usageStatus(error, program);
     throw error;
@@ -78,6 +78,11 @@ function withDefaultCommand(args: readonly string[]): string[] {
   if (first === undefined) return ['help'];
   if (['--help', '-h', '--version', '-V'].includes(first) || COMMANDS.includes(first)) return [...args];
   return ['build', ...args];
+}
+
+/** A flag with an optional value would swallow the directory after it, so `--explain=json` has a name of its own. */
+function withFormat(argument: string): string {
+  return argument.replace(/^--explain=/, '--explain-as=');
 }
 
 function usageStatus(error: CommanderError, program: Command): number {
@@ -113,6 +118,7 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
   addImageCommands(program, context);
   addTransferCommands(program, context);
   addRun(program, context, exit);
+  addWhy(program, context);
   addStoreCommands(program, context, exit);
   program
     .command('version')
@@ -187,6 +193,11 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
       'write the steps to a cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, …; repeatable',
       list,
     )
+    .option(
+      '--explain',
+      'say of every step why it is cached or not; --explain=json prints it to standard output',
+    )
+    .addOption(new Option('--explain-as <format>').hideHelp())
     .option('--jobs <number>', 'RUN steps at once (default: the number of CPUs)')
     .option('--network <mode>', 'network of RUN: default, none or host')
     .option('--add-host <host:ip>', 'add a line to /etc/hosts of RUN; repeatable', list)
@@ -321,6 +332,18 @@ function addStoreCommands(program: Command, context: CommandContext, exit: (stat
       const { runDoctor } = await import('./commands/doctor.js');
       exit(await runDoctor(options, context));
     });
+}
+
+function addWhy(program: Command, context: CommandContext): void {
+  withStoreOptions(program.command('why'))
+    .description('say why steps of the last build ran or were cached')
+    .argument('[step]', 'its number, STAGE/NUMBER, STAGE/TEXT, or the start of its text (default: all steps)')
+    .argument('[path]', 'the context of that build (default: the last build of all)')
+    .option('-f, --file <file>', 'the Dockerfile of that build')
+    .addOption(new Option('--format <format>', 'text or json').choices(['text', 'json']).default('text'))
+    .action(async (step: string | undefined, path: string | undefined, options) =>
+      (await import('./commands/why.js')).printWhy(step, path, options, context),
+    );
 }
 
 function withStoreOptions(command: Command): Command {

@@ -1,4 +1,4 @@
-import type { InputAccount, StepAccount, StepHistory } from '../cache/step-history.js';
+import type { InputAccount, LastStep, StepAccount, StepHistory } from '../cache/step-history.js';
 import type { Change, Explanation, Hit, Miss } from '../explanation.js';
 import type { JobContext, Result } from '../graph/contract.js';
 import type { Definition, Vertex } from '../graph/definition.js';
@@ -64,15 +64,17 @@ export class Explainer implements SolveWitness {
     seen.outcome = 'found';
     if (key !== 'content')
       for (const edge of vertex.inputs) {
-        const proven = this.#seen.get(edge.vertex);
-        if (proven) this.found(proven.vertex, 'proven');
+        // The key that was found covers the keys of the inputs.
+        const input = this.#seen.get(edge.vertex);
+        if (input) this.found(input.vertex, key);
       }
-    if (!this.#options.explainsAll || !isStep(vertex)) return;
+    if (!isStep(vertex)) return;
+    seen.explanation = { outcome: 'hit', key, asides: [] };
+    if (!this.#options.explainsAll) return;
     const account = accountOf(seen, this.#options.definition);
-    const same = this.#comparison
-      .candidates(account)
-      .find(({ definition }) => definition === account.definition);
-    seen.explanation = { outcome: 'hit', key, asides: same ? compareAsides(same, account) : [] };
+    const candidates = this.#comparison.candidates(account);
+    const nearest = candidates.find(({ definition }) => definition === account.definition) ?? candidates[0];
+    seen.explanation = { outcome: 'hit', key, asides: nearest ? compareAsides(nearest, account) : [] };
     this.#options.onExplained(vertex, seen.explanation);
   }
 
@@ -96,7 +98,7 @@ export class Explainer implements SolveWitness {
     const inputRan = vertex.inputs.some((edge) => hasRun(this.#seen.get(edge.vertex)!));
     return changes.filter((change) => {
       if (change.kind === 'input' && change.ran) return false;
-      if (change.kind === 'ignored' && inputRan) return false;
+      if ((change.kind === 'ignored' || change.kind === 'first') && inputRan) return false;
       if (change.kind !== 'value') return true;
       const text = changeText(change);
       if (this.#told.has(text)) return false;
@@ -115,7 +117,10 @@ export class Explainer implements SolveWitness {
    * the build.
    */
   async finish(heads: readonly Digest[]): Promise<void> {
-    const steps = [...this.#seen.values()].filter(({ vertex }) => isStep(vertex));
+    const steps = [...this.#options.definition.vertices.values()].flatMap((vertex) => {
+      const seen = isStep(vertex) ? this.#seen.get(vertex.digest) : undefined;
+      return seen ? [seen] : [];
+    });
     const isFound = steps.every(({ outcome, demanded }) => outcome === 'found' && !demanded);
     const build = isFound
       ? digestOfJson(heads.map((head) => this.#seen.get(head)?.facts.definition))
@@ -138,7 +143,7 @@ export class Explainer implements SolveWitness {
       if (seen.outcome === 'found' && known.has(accountKey(account))) continue;
       accounts.push({ ...account, inputs: await this.#savedInputs(seen, account) });
     }
-    history.save(accounts, build);
+    history.save(accounts, { atMs: Date.now(), steps: steps.flatMap(lastStepOf) }, build);
   }
 
   /** Keeps the listings of local files, and names them. */
@@ -155,6 +160,13 @@ export class Explainer implements SolveWitness {
 
 function accountKey({ position, definition }: StepAccount): string {
   return `${position} ${definition}`;
+}
+
+function lastStepOf({ vertex, facts, outcome, explanation }: SeenStep): LastStep[] {
+  if (!outcome) return [];
+  const { name, position = '' } = vertex.options;
+  const step = { name, position, definition: facts.definition, outcome };
+  return [explanation ? { ...step, explanation } : step];
 }
 
 function quietJob(vertex: Vertex): JobContext {

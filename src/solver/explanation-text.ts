@@ -21,7 +21,6 @@ export function explanationText(explanation: Explanation): string {
 const HIT_TEXT = {
   definition: 'nothing that takes part in the key changed',
   content: 'an earlier step changed, the files that it gives did not',
-  proven: 'a later step is cached, which needs nothing of this one',
 } as const;
 
 export function changeText(change: Change): string {
@@ -48,7 +47,7 @@ export function changeText(change: Change): string {
 }
 
 /** UTC, to the second. */
-function timeText(atMs: number): string {
+export function timeText(atMs: number): string {
   return new Date(atMs)
     .toISOString()
     .replace('T', ' ')
@@ -108,7 +107,8 @@ function excerpt(text: string, start: number): string {
   return `${start > 0 ? '…' : ''}${text.slice(start, end)}${end < text.length ? '…' : ''}`;
 }
 
-function inputText({ step, insteadOf, ran, changes }: InputChange): string {
+function inputText({ step: name, insteadOf, ran, changes }: InputChange): string {
+  const step = name.replace(/@sha(256|512):[0-9a-f]+$/, '');
   if (insteadOf !== undefined) return `it follows ${quoted(step)} in place of ${quoted(insteadOf)}`;
   const files = changes.filter((change) => change.kind === 'files');
   const causes = (files.length > 0 ? files : changes).map(changeText);

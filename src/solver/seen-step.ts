@@ -1,4 +1,4 @@
-import type { InputAccount, StepAccount } from '../cache/step-history.js';
+import type { InputAccount, LastStep, StepAccount } from '../cache/step-history.js';
 import type { Explanation } from '../explanation.js';
 import type { CacheMap, FileListing, JobContext, Result } from '../graph/contract.js';
 import type { Definition, Vertex } from '../graph/definition.js';
@@ -21,7 +21,7 @@ export interface SeenStep {
   /** Of each input what is read, file by file. */
   listings?: readonly (FileListing | undefined)[];
   explanation?: Explanation;
-  outcome?: 'found' | 'made' | 'failed';
+  outcome?: LastStep['outcome'];
 }
 
 /** Instructions have a place in the Dockerfile; what the frontend adds for itself has none. */

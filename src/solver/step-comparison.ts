@@ -1,5 +1,5 @@
 import type { InputAccount, StepAccount, StepHistory } from '../cache/step-history.js';
-import type { Change, FilesChange, InputChange, Miss, ValueChange } from '../explanation.js';
+import type { Change, FilesChange, Miss, ValueChange } from '../explanation.js';
 import type { JobContext, Layer, Result } from '../graph/contract.js';
 import type { Definition } from '../graph/definition.js';
 import { createSnapshotResult } from '../graph/snapshot.js';
@@ -56,7 +56,7 @@ export class StepComparison {
     if (nearest) return nearest;
     const [equal] = candidates;
     if (equal) return { outcome: 'miss', changes: [this.#sameAgain(equal)], comparedToMs: equal.atMs };
-    return { outcome: 'miss', changes: this.#nothingToCompare(seen) };
+    return { outcome: 'miss', changes: [this.#first(seen)] };
   }
 
   async #nearest(
@@ -84,16 +84,10 @@ export class StepComparison {
     return { kind: 'lost', madeAtMs: atMs, ...(prunedAtMs === undefined ? {} : { prunedAtMs }) };
   }
 
-  #nothingToCompare({ vertex }: SeenStep): Change[] {
-    const inputs = vertex.inputs.flatMap(({ vertex: digest }): InputChange[] => {
-      const input = this.#options.seen.get(digest);
-      if (!input || !isStep(input.vertex) || !hasRun(input)) return [];
-      return [{ kind: 'input', step: input.vertex.options.name, ran: true, changes: [] }];
-    });
-    if (inputs.length > 0) return inputs;
+  #first({ vertex }: SeenStep): Change {
     const stage = stageOf(vertex.options.position!);
     const accounts = this.#options.history.accounts();
-    return [{ kind: 'first', isAdded: accounts.some(({ position }) => stageOf(position) === stage) }];
+    return { kind: 'first', isAdded: accounts.some(({ position }) => stageOf(position) === stage) };
   }
 
   async #compare(

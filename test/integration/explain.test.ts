@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
@@ -77,6 +77,73 @@ describe('why a step is not cached', function () {
     writeFileSync(join(context, 'a'), '3');
     const { stderr } = await tsbuild.must([context, '--progress=tty']);
     expect(stderr).to.contain(' => => not cached: "a" changed (content) in the build context');
+  });
+
+  describe('with --explain', () => {
+    const context = makeContext({
+      Dockerfile:
+        'FROM base AS one\nCOPY a /\nRUN wc -c < /a > /size\nFROM base\nCOPY --from=one /size /\nRUN --mount=type=cache,id=x,target=/c cat /size\n',
+      a: '1',
+    });
+    const dockerfile = readFileSync(join(context, 'Dockerfile'), 'utf8');
+
+    it('is said of every step, with the key that hit, and what is not part of the key', async () => {
+      await build(context);
+      expect(
+        new Set((await build(context, '--explain')).map((line) => line.replace(/^.*?: /, ''))),
+      ).to.deep.equal(new Set(['cached: nothing that takes part in the key changed']));
+      writeFileSync(join(context, 'a'), '2');
+      writeFileSync(join(context, 'Dockerfile'), dockerfile.replace('id=x', 'id=y'));
+      expect((await build(context, '--explain')).slice(1)).to.deep.equal([
+        'COPY a /: not cached: "a" changed (content) in the build context',
+        'RUN wc -c < /a > /size: not cached: [one 2/3] COPY a / ran and gave other files',
+        'COPY --from=one /size /: cached: an earlier step changed, the files that it gives did not',
+        'RUN --mount=type=cache,id=y,target=/c cat /size: cached: an earlier step changed, the files that it gives did not; id of the cache mount /c changed: "x" → "y" (not part of the key)',
+      ]);
+    });
+
+    it('is told again by tsbuild why, by number, stage and text', async () => {
+      const why = async (...args: string[]) =>
+        (await tsbuild.must(['why', ...args])).stdout.split('\n').slice(2);
+      const copy = ['[one 2/3] COPY a /', '  not cached: "a" changed (content) in the build context', ''];
+      expect(await why('one/2', context)).to.deep.equal(copy);
+      expect(await why('copy a', context)).to.deep.equal(copy);
+      expect(await why('one/copy')).to.deep.equal(copy);
+      expect((await why('3', context))[0]).to.equal(
+        '[stage-1 3/3] RUN --mount=type=cache,id=y,target=/c cat /size',
+      );
+      expect((await why('3', context))[2]).to.match(
+        /^ {2}it last ran at .*Z: not cached: first build of this step$/,
+      );
+      expect((await why()).filter((line) => line.startsWith('['))).to.have.length(5);
+      const { stdout } = await tsbuild.must(['why', 'one/2', '--format', 'json']);
+      expect((JSON.parse(stdout) as { steps: unknown[] }).steps[0]).to.deep.include({
+        step: '[one 2/3] COPY a /',
+        outcome: 'made',
+        text: 'not cached: "a" changed (content) in the build context',
+      });
+      const wrong = await tsbuild.run(['why', 'copy b /', context]);
+      expect(wrong.status).to.equal(2);
+      expect(wrong.stderr).to.contain('did you mean "COPY a /"?');
+      expect((await tsbuild.run(['why', '1', tmpDir()])).stderr).to.contain('the store knows no build of');
+    });
+
+    it('is printed as JSON, also by a build that fails', async () => {
+      writeFileSync(join(context, 'Dockerfile'), `${dockerfile}RUN exit 3\n`);
+      const { stdout, status } = await tsbuild.run(['--explain=json', context, '--progress=quiet']);
+      expect(status).to.equal(1);
+      const { steps } = JSON.parse(stdout) as { steps: Record<string, unknown>[] };
+      expect(steps.map(({ state }) => state)).to.deep.equal([...Array<string>(5).fill('cached'), 'failed']);
+      expect(steps.at(-1)).to.deep.include({
+        step: '[stage-1 4/4] RUN exit 3',
+        stage: '1',
+        line: 7,
+        text: 'not cached: first build of this step, which is new in its stage',
+        explanation: { outcome: 'miss', changes: [{ kind: 'first', isAdded: true }] },
+      });
+      const tar = await tsbuild.run(['--explain=json', context, '-o', '-']);
+      expect([tar.status, tar.stdout]).to.deep.equal([2, '']);
+    });
   });
 
   it('never shows the value of what looks like a secret', async () => {

@@ -3,12 +3,14 @@ import { build } from '../../build.js';
 import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
+import type { ProgressEvent } from '../../progress.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseDuration } from '../duration-option.js';
 import { parseCacheOption } from '../cache-option.js';
 import { parseOutput } from '../output-option.js';
 import { parseSecret, parseSsh } from '../secret-option.js';
 import { type CallMethod, parseCall } from './call-method.js';
+import { createExplainReport } from '../explain-report.js';
 import { createDisplay, type ProgressMode } from '../progress/display.js';
 
 export interface BuildFlags extends GlobalOptions {
@@ -41,6 +43,9 @@ export interface BuildFlags extends GlobalOptions {
   readonly noCacheFilter?: readonly string[];
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
+  readonly explain?: boolean;
+  /** `--explain=FORMAT`. */
+  readonly explainAs?: string;
   readonly jobs?: string;
   readonly timeout?: string;
   readonly stepTimeout?: string;
@@ -65,11 +70,17 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
     flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode),
     process.stderr,
   );
+  const report = createExplainReport(flags.explainAs, options.outputs ?? []);
+  const onProgress = (event: ProgressEvent) => {
+    display.show(event);
+    report?.hear(event);
+  };
   let result: BuildResult;
   try {
-    result = await build({ ...options, onProgress: (event) => display.show(event) });
+    result = await build({ ...options, onProgress });
   } finally {
     display.close();
+    if (report) process.stdout.write(report.text());
   }
   const id = imageIdOf(result);
   if (flags.iidfile && id) writeResult(flags.iidfile, id);
@@ -133,6 +144,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...(flags.target === undefined ? {} : { target: flags.target }),
     ...(flags.platform === undefined ? {} : { platforms: flags.platform.split(',') }),
     ...(flags.pull ? { pull: true } : {}),
+    ...(flags.explain || flags.explainAs !== undefined ? { explain: true } : {}),
     ...(network === undefined ? {} : { network }),
     ...(flags.jobs === undefined ? {} : { jobs: jobsOf(flags.jobs) }),
     ...timeoutsOf(flags),

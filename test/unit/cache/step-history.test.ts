@@ -19,6 +19,8 @@ function account(version: string, more: Partial<StepAccount> = {}): StepAccount 
   };
 }
 
+const LAST = { atMs: 1, steps: [] };
+
 const LISTING: FileListing = new Map([
   ['a', { type: 'file', mode: 0o644, owner: '0:0', digest: '0123456789abcdef' }],
   ['b', { type: 'symlink', mode: 0o777, owner: '0:0', link: 'a' }],
@@ -27,15 +29,15 @@ const LISTING: FileListing = new Map([
 describe('step history', () => {
   it('gives accounts back, the newest first, to another process', () => {
     const root = tmpDir();
-    new StepHistory(root, ['/app']).save([account('1')]);
-    new StepHistory(root, ['/app']).save([account('2')]);
+    new StepHistory(root, ['/app']).save([account('1')], LAST);
+    new StepHistory(root, ['/app']).save([account('2')], LAST);
     expect(new StepHistory(root, ['/app']).accounts()).to.deep.equal([account('2'), account('1')]);
     expect(new StepHistory(root, ['/other']).accounts()).to.deep.equal([]);
   });
 
   it('keeps six versions of a step', () => {
     const history = new StepHistory(tmpDir(), ['/app']);
-    for (let i = 1; i <= 9; i++) history.save([account(String(i))]);
+    for (let i = 1; i <= 9; i++) history.save([account(String(i))], LAST);
     expect(history.accounts().map(({ atMs }) => atMs)).to.deep.equal([9, 8, 7, 6, 5, 4]);
   });
 
@@ -43,8 +45,8 @@ describe('step history', () => {
     const history = new StepHistory(tmpDir(), ['/app']);
     const input = { name: 'x', definition: digestOf('in') };
     const run = { atMs: 1, miss: { outcome: 'miss', changes: [{ kind: 'first', isAdded: false }] } } as const;
-    history.save([account('1', { inputs: [{ ...input, content: digestOf('files') }], run })]);
-    history.save([account('1', { inputs: [input], atMs: 5 })]);
+    history.save([account('1', { inputs: [{ ...input, content: digestOf('files') }], run })], LAST);
+    history.save([account('1', { inputs: [input], atMs: 5 })], LAST);
     const [only, ...others] = history.accounts();
     expect(others).to.deep.equal([]);
     expect(only).to.deep.equal(
@@ -56,10 +58,10 @@ describe('step history', () => {
     const root = tmpDir();
     const history = new StepHistory(root, ['/app']);
     const listing = history.saveListing(LISTING);
-    history.save([account('1', { inputs: [{ name: 'x', definition: digestOf('in'), listing }] })]);
+    history.save([account('1', { inputs: [{ name: 'x', definition: digestOf('in'), listing }] })], LAST);
     const read = new StepHistory(root, ['/app']).listing(listing)!;
     expect(JSON.parse(JSON.stringify([...read]))).to.deep.equal([...LISTING]);
-    for (let i = 2; i <= 7; i++) history.save([account(String(i))]);
+    for (let i = 2; i <= 7; i++) history.save([account(String(i))], LAST);
     expect(history.listing(listing)).to.equal(undefined);
     expect(readdirSync(history.directory)).to.deep.equal(['index']);
   });
@@ -67,15 +69,15 @@ describe('step history', () => {
   it('knows builds that were found as a whole', () => {
     const history = new StepHistory(tmpDir(), ['/app']);
     expect(history.hasBuild(digestOf('b'))).to.equal(false);
-    history.save([account('1')], digestOf('b'));
-    history.save([account('2')]);
+    history.save([account('1')], LAST, digestOf('b'));
+    history.save([account('2')], LAST);
     expect(history.hasBuild(digestOf('b'))).to.equal(true);
     expect(history.hasBuild(digestOf('c'))).to.equal(false);
   });
 
   it('takes a damaged index for none', () => {
     const history = new StepHistory(tmpDir(), ['/app']);
-    history.save([account('1')]);
+    history.save([account('1')], LAST);
     const index = join(history.directory, 'index');
     writeFileSync(index, readFileSync(index, 'utf8').replace('COPY', 'COPX'));
     expect(new StepHistory(join(history.directory, '..'), ['/app']).accounts()).to.deep.equal([]);

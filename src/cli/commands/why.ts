@@ -1,0 +1,128 @@
+import { nearestName, BuildError } from '../../errors.js';
+import type { LastStep, StepAccount, StepHistory } from '../../cache/step-history.js';
+import { lastBuildHistory } from '../../explain.js';
+import type { Explanation } from '../../explanation.js';
+import { changeText, explanationText, timeText } from '../../solver/explanation-text.js';
+import { openStore } from '../../store.js';
+import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
+
+export interface WhyFlags extends GlobalOptions {
+  readonly file?: string;
+  readonly format: string;
+}
+
+interface NamedStep {
+  readonly step: LastStep;
+  readonly stage: string;
+  readonly number: number;
+  readonly instruction: string;
+}
+
+/** `tsbuild why`: what an earlier build says of its steps. */
+export function printWhy(
+  wanted: string | undefined,
+  path: string | undefined,
+  flags: WhyFlags,
+  context: CommandContext,
+): void {
+  const store = openStore(storeOptions(flags, context));
+  const { file } = flags;
+  const isNamed = path !== undefined || file !== undefined;
+  const subject = isNamed ? { context: path ?? '.', ...(file === undefined ? {} : { file }) } : undefined;
+  const history = lastBuildHistory(store, subject);
+  if (!history)
+    throw new BuildError('USAGE', `the store knows no build${path === undefined ? '' : ` of "${path}"`}`, {
+      hint: 'build first, with the same --root; a Dockerfile of another name needs -f here, too',
+    });
+  const steps = history.last!.steps.map(namedStep);
+  const found = wanted === undefined ? steps : findSteps(steps, wanted);
+  process.stdout.write(flags.format === 'json' ? json(found, history) : text(found, history));
+}
+
+/** `[linux/amd64 builder 2/5] RUN make`; the frontend's names, taken apart. */
+function namedStep(step: LastStep): NamedStep {
+  const match = /^\[(?:(.*?) )? ?(\d+)\/\d+\] (.*)$/s.exec(step.name);
+  const label = match?.[1]?.trim().split(' ').at(-1) ?? '';
+  const stage = label.includes('/') ? '' : label;
+  return { step, stage, number: Number(match?.[2] ?? 0), instruction: match?.[3] ?? step.name };
+}
+
+/**
+ * By number (in the last stage, else in any), `stage/number`, `stage/text`, or the start of the instruction's text.
+ * @throws USAGE with the nearest, where nothing fits
+ */
+function findSteps(steps: readonly NamedStep[], wanted: string): NamedStep[] {
+  const slash = wanted.indexOf('/');
+  const stage = wanted.slice(0, Math.max(0, slash)).toLowerCase();
+  const inStage = steps.filter((named) => named.stage === stage && stage !== '');
+  const found = inStage.length > 0 ? matching(inStage, wanted.slice(slash + 1)) : matching(steps, wanted);
+  const last = steps.at(-1)!.stage;
+  const inLast = /^\d+$/.test(wanted) ? found.filter((named) => named.stage === last) : [];
+  if (found.length > 0) return inLast.length > 0 ? inLast : found;
+  const nearest = nearestName(
+    wanted,
+    steps.map(({ instruction }) => instruction),
+  );
+  throw new BuildError('USAGE', `no step "${wanted}" in that build`, {
+    hint: nearest
+      ? `did you mean "${nearest}"?`
+      : 'name it by its number, as STAGE/NUMBER, or by the start of its text; "tsbuild why" lists all',
+  });
+}
+
+function matching(steps: readonly NamedStep[], wanted: string): NamedStep[] {
+  const start = wanted.toLowerCase();
+  return steps.filter(({ number, instruction }) =>
+    /^\d+$/.test(wanted) ? number === Number(wanted) : instruction.toLowerCase().startsWith(start),
+  );
+}
+
+function text(steps: readonly NamedStep[], history: StepHistory): string {
+  const [place, file = ''] = history.subject;
+  const head = `build of ${place} (${file}) at ${timeText(history.last!.atMs)}\n`;
+  return `${head}${steps.map(({ step }) => stepText(step, history)).join('')}`;
+}
+
+function stepText(step: LastStep, history: StepHistory): string {
+  const lines = [step.name, ...explanationLines(step)];
+  const run = earlierRun(step, history);
+  if (run) lines.push(`  it last ran at ${timeText(run.atMs)}: ${explanationText(run.miss)}`);
+  return `\n${lines.join('\n')}\n`;
+}
+
+/** One line, or one for each reason. */
+function explanationLines({ explanation, outcome }: LastStep): string[] {
+  const failed = outcome === 'failed' ? ['  and failed'] : [];
+  if (!explanation) return failed;
+  if (explanation.outcome === 'hit' || explanation.changes.length === 1)
+    return [`  ${explanationText(explanation)}`, ...failed];
+  const changes = explanation.changes.map((change) => `    ${changeText(change)}`);
+  return ['  not cached:', ...new Set(changes), ...failed];
+}
+
+/** Of a step that was found: the run that made its result, or an equal one. */
+function earlierRun({ outcome, definition, position }: LastStep, history: StepHistory): StepAccount['run'] {
+  if (outcome !== 'found') return undefined;
+  const ran = history.accounts().filter((account) => account.position === position && account.run);
+  return (ran.find((account) => account.definition === definition) ?? ran[0])?.run;
+}
+
+function json(steps: readonly NamedStep[], history: StepHistory): string {
+  const [context, file] = history.subject;
+  const rows = steps.map(({ step }) => {
+    const { name, outcome, explanation } = step;
+    const run = earlierRun(step, history);
+    return {
+      step: name,
+      outcome,
+      ...(explanation ? told(explanation) : {}),
+      ...(run ? { lastRun: { at: new Date(run.atMs).toISOString(), ...told(run.miss) } } : {}),
+    };
+  });
+  const document = { context, file, at: new Date(history.last!.atMs).toISOString(), steps: rows };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+function told(explanation: Explanation): { text: string; explanation: Explanation } {
+  return { text: explanationText(explanation), explanation };
+}
