@@ -9,7 +9,8 @@ import { loadArchive } from './load-archive.js';
 import { decompressAny } from './oci/compression.js';
 import { type Descriptor, isIndexType, MEDIA_TYPES } from './oci/descriptor.js';
 import type { ImageConfig } from './oci/image-config.js';
-import type { ImageIndex, Manifest } from './oci/manifest.js';
+import { parseImageConfig, parseIndex, parseManifest } from './oci/image-documents.js';
+import type { Manifest } from './oci/manifest.js';
 import {
   formatPlatform,
   hostPlatform,
@@ -367,14 +368,16 @@ function imageNotFound(store: Store, name: string): BuildError {
 
 async function platformImages(store: Store, root: Descriptor): Promise<PlatformImage[]> {
   if (!isIndexType(root.mediaType)) return [await platformImage(store, root)];
-  const index = await store.content.readJson<ImageIndex>(root.digest);
+  const index = parseIndex(await store.content.readBytes(root.digest), root.digest);
   const present = index.manifests.filter((manifest) => store.content.has(manifest.digest));
   return Promise.all(present.map((manifest) => platformImage(store, manifest)));
 }
 
 async function platformImage(store: Store, descriptor: Descriptor): Promise<PlatformImage> {
-  const manifest = await store.content.readJson<Manifest>(descriptor.digest);
-  return { descriptor, manifest, config: await store.content.readJson<ImageConfig>(manifest.config.digest) };
+  const { digest } = descriptor;
+  const manifest = parseManifest(await store.content.readBytes(digest), digest);
+  const config = parseImageConfig(await store.content.readBytes(manifest.config.digest), digest);
+  return { descriptor, manifest, config };
 }
 
 async function ownPlatformImage(store: Store, root: Descriptor, name: string): Promise<PlatformImage> {

@@ -10,7 +10,15 @@ import {
 } from './oci/descriptor.js';
 import type { Digest } from './oci/digest.js';
 import type { ImageConfig } from './oci/image-config.js';
-import type { ImageIndex, Manifest } from './oci/manifest.js';
+import {
+  checkDocumentSize,
+  parseArchiveManifest,
+  parseImageConfig,
+  parseIndex,
+  parseManifest,
+} from './oci/image-documents.js';
+import { limitHint, LIMITS } from './oci/limits.js';
+import type { Manifest } from './oci/manifest.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import { readTar } from './oci/tar/tar-reader.js';
 import type { Store } from './store.js';
@@ -25,12 +33,6 @@ interface StoredFile {
   readonly known: boolean;
 }
 
-type DockerManifest = readonly {
-  readonly Config: string;
-  readonly RepoTags: readonly string[] | null;
-  readonly Layers: readonly string[];
-}[];
-
 /**
  * Takes a docker archive (`docker save`, old and new, podman, BuildKit) or an OCI archive into the store: every file becomes
  * a blob while the archive is read once; what no image needs is removed again.
@@ -42,8 +44,13 @@ export async function loadArchive(
 ): Promise<string[]> {
   const files = new Map<string, StoredFile>();
   const links = new Map<string, string>();
+  let entries = 0;
   for await (const entry of readTar(decompressAny(source))) {
     throwIfAborted(signal);
+    if (++entries > LIMITS.imageArchiveEntries)
+      throw new BuildError('TAR_INVALID', `the archive has more than ${LIMITS.imageArchiveEntries} files`, {
+        hint: `a tar of a root file system is taken with tsbuild import; ${limitHint('imageArchiveEntries')}`,
+      });
     const name = entry.name.replace(/^(\.?\/)+/, '');
     if (entry.type === 'file') files.set(name, await storeFile(entry.content, store, signal));
     else if (entry.type === 'symlink') links.set(name, resolveLink(name, entry.linkName!));
@@ -102,6 +109,7 @@ class LoadedArchive {
   readonly #files: ReadonlyMap<string, StoredFile>;
   readonly #store: Store;
   readonly #used = new Set<Digest>();
+  readonly #kept = new Set<Digest>();
 
   constructor(files: ReadonlyMap<string, StoredFile>, store: Store) {
     this.#files = files;
@@ -109,12 +117,12 @@ class LoadedArchive {
   }
 
   async loadDocker(): Promise<string[]> {
-    const manifests = await this.#json<DockerManifest>('manifest.json');
+    const manifests = parseArchiveManifest(await this.#document('manifest.json'));
     const loaded: string[] = [];
     for (const { Config, RepoTags, Layers } of manifests) {
       const config = this.#file(Config);
       const layers = Layers.map((path) => this.#layer(this.#file(path)));
-      const parsed = await this.#store.content.readJson<ImageConfig>(config.digest);
+      const parsed = parseImageConfig(await this.#document(Config), Config);
       const descriptor: Descriptor = {
         mediaType: MEDIA_TYPES.ociConfig,
         digest: config.digest,
@@ -131,10 +139,10 @@ class LoadedArchive {
   }
 
   async loadOci(): Promise<string[]> {
-    const index = await this.#json<ImageIndex>('index.json');
+    const index = parseIndex(await this.#document('index.json'), 'the archive');
     const loaded: string[] = [];
     for (const { annotations, ...descriptor } of index.manifests) {
-      await this.#keepTree(descriptor);
+      await this.#keepTree(descriptor, 0);
       const name =
         annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
       const hasName = name !== undefined && /[a-z0-9]/i.test(name);
@@ -150,7 +158,14 @@ class LoadedArchive {
     }
   }
 
-  async #keepTree(descriptor: Descriptor): Promise<void> {
+  async #keepTree(descriptor: Descriptor, depth: number): Promise<void> {
+    // An index that names another one twice, and so on, would be walked for ever.
+    if (this.#kept.has(descriptor.digest)) return;
+    this.#kept.add(descriptor.digest);
+    if (depth > LIMITS.indexDepth)
+      throw new BuildError('MANIFEST_INVALID', `the archive has indexes within indexes`, {
+        hint: limitHint('indexDepth'),
+      });
     if (!this.#store.content.has(descriptor.digest)) {
       throw new BuildError('MANIFEST_INVALID', `the archive lacks the blob ${descriptor.digest}`, {
         hint: 'it was cut short or made for another platform',
@@ -158,11 +173,12 @@ class LoadedArchive {
     }
     this.#keep([descriptor]);
     if (isIndexType(descriptor.mediaType)) {
-      const { manifests } = await this.#store.content.readJson<ImageIndex>(descriptor.digest);
-      for (const child of manifests) if (this.#store.content.has(child.digest)) await this.#keepTree(child);
+      const { manifests } = parseIndex(await this.#blob(descriptor), descriptor.digest, descriptor.mediaType);
+      for (const child of manifests)
+        if (this.#store.content.has(child.digest)) await this.#keepTree(child, depth + 1);
       return;
     }
-    const manifest = await this.#store.content.readJson<Manifest>(descriptor.digest);
+    const manifest = parseManifest(await this.#blob(descriptor), descriptor.digest, descriptor.mediaType);
     for (const blob of [manifest.config, ...manifest.layers]) {
       const size = this.#store.content.sizeOf(blob.digest);
       if (size !== blob.size)
@@ -172,8 +188,9 @@ class LoadedArchive {
         );
     }
     this.#keep([manifest.config, ...manifest.layers]);
-    const config = await this.#store.content.readJson<ImageConfig>(manifest.config.digest);
-    if (config.rootfs) await this.#verify(manifest, config);
+    // What is no image, such as a provenance statement, has no layers to verify.
+    if (!isImageConfigType(manifest.config.mediaType)) return;
+    await this.#verify(manifest, parseImageConfig(await this.#blob(manifest.config), descriptor.digest));
   }
 
   /** Every layer must unpack to its diffID; reading its listing proves it. */
@@ -226,14 +243,20 @@ class LoadedArchive {
     return file;
   }
 
-  async #json<T>(name: string): Promise<T> {
-    const { digest } = this.#file(name);
-    try {
-      return await this.#store.content.readJson<T>(digest);
-    } catch (error) {
-      throw new BuildError('MANIFEST_INVALID', `"${name}" of the archive is not valid JSON`, {
-        cause: error,
-      });
-    }
+  #document(name: string): Promise<Buffer> {
+    const { digest, size } = this.#file(name);
+    return this.#blob({ mediaType: MEDIA_TYPES.ociConfig, digest, size });
   }
+
+  #blob(descriptor: Descriptor): Promise<Buffer> {
+    checkDocumentSize(
+      { ...descriptor, size: this.#store.content.sizeOf(descriptor.digest) ?? 0 },
+      'the archive',
+    );
+    return this.#store.content.readBytes(descriptor.digest);
+  }
+}
+
+function isImageConfigType(mediaType: string): boolean {
+  return mediaType === MEDIA_TYPES.ociConfig || mediaType === MEDIA_TYPES.dockerConfig;
 }

@@ -6,6 +6,7 @@ import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { BuildError, throwIfAborted } from '../errors.js';
+import { createSpaceGuard } from './free-space.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest.js';
 
 /**
@@ -51,11 +52,6 @@ export class ContentStore {
     return data;
   }
 
-  /** Parses a JSON blob. The shape is the caller's to check. */
-  async readJson<T>(digest: Digest): Promise<T> {
-    return JSON.parse((await this.readBytes(digest)).toString('utf8')) as T;
-  }
-
   /** The blob's bytes, verified at the end. @throws BLOB_CORRUPT, STORE_DAMAGED when missing */
   async *read(digest: Digest): AsyncIterable<Uint8Array> {
     const hash = createHash(digestAlgorithm(digest));
@@ -99,10 +95,12 @@ export class ContentStore {
     try {
       const hash = createHash(expected.digest ? digestAlgorithm(expected.digest) : 'sha256');
       const file = createWriteStream(temporary, { flags: 'wx' });
+      const guard = createSpaceGuard(temporary);
       let size = 0;
       try {
         for await (const chunk of source) {
           throwIfAborted(expected.signal);
+          guard(chunk.length);
           hash.update(chunk);
           size += chunk.length;
           if (!file.write(chunk)) await once(file, 'drain');

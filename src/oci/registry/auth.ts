@@ -1,4 +1,6 @@
 import { BuildError } from '../../errors.js';
+import { parseJson } from '../json.js';
+import { LIMITS } from '../limits.js';
 import type { Credentials } from './credentials.js';
 import { registryError, type RequestSubject } from './registry-error.js';
 import { sendHttp } from './transport.js';
@@ -30,16 +32,16 @@ export async function fetchToken(
   challenge: Challenge,
   scope: string,
   credentials: Credentials | undefined,
-  request: { subject: RequestSubject; signal: AbortSignal; insecure: boolean; ca?: string | undefined },
+  request: {
+    subject: RequestSubject;
+    signal: AbortSignal;
+    registryUrl: string;
+    insecure: boolean;
+    ca?: string | undefined;
+  },
 ): Promise<{ authorization: string; expiresAtMs: number }> {
-  const { realm, service } = challenge.parameters;
-  if (!realm || !/^https?:\/\//.test(realm)) {
-    throw new BuildError(
-      'REGISTRY_FAILED',
-      `${request.subject.what}: the registry asks for a token and does not say where`,
-    );
-  }
-  const url = new URL(realm);
+  const { service } = challenge.parameters;
+  const url = tokenServer(challenge, request);
   const common = {
     signal: request.signal,
     insecure: request.insecure,
@@ -66,21 +68,38 @@ export async function fetchToken(
         headers: credentials ? { authorization: basicAuthorization(credentials) } : {},
       });
   if (response.status !== 200) throw await registryError(response, request.subject);
-  const body = JSON.parse((await response.bytes(1 << 20)).toString('utf8')) as {
-    token?: string;
-    access_token?: string;
-    expires_in?: number;
-  };
-  const token = body.token ?? body.access_token;
-  if (!token)
+  const body = parseJson(
+    await response.bytes(LIMITS.manifestBytes),
+    'the answer of the token server',
+  ) as Partial<Record<'token' | 'access_token' | 'expires_in', unknown>> | null;
+  const token = body?.token ?? body?.access_token;
+  // Anything else could not stand in a header, or would start another one.
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
     throw new BuildError(
       'REGISTRY_FAILED',
       `${request.subject.what}: the token server answered without a token`,
     );
-  return {
-    authorization: `Bearer ${token}`,
-    expiresAtMs: Date.now() + ((body.expires_in ?? 60) - 10) * 1000,
-  };
+  const expiresInSec = typeof body?.expires_in === 'number' ? body.expires_in : 60;
+  return { authorization: `Bearer ${token}`, expiresAtMs: Date.now() + (expiresInSec - 10) * 1000 };
+}
+
+/** @throws REGISTRY_FAILED where there is none, or where credentials would leave TLS */
+function tokenServer(
+  challenge: Challenge,
+  request: { subject: RequestSubject; registryUrl: string; insecure: boolean },
+): URL {
+  const { realm } = challenge.parameters;
+  const { what } = request.subject;
+  if (!realm || !/^https?:\/\//i.test(realm) || !URL.canParse(realm))
+    throw new BuildError('REGISTRY_FAILED', `${what}: the registry asks for a token and does not say where`);
+  const url = new URL(realm);
+  if (url.protocol === 'http:' && !request.insecure && new URL(request.registryUrl).protocol === 'https:')
+    throw new BuildError(
+      'REGISTRY_FAILED',
+      `${what}: the registry names the token server "${url.host}" without TLS, which gets no credentials`,
+    );
+  url.username = url.password = '';
+  return url;
 }
 
 function withQuery(url: URL, service: string | undefined, scope: string): string {

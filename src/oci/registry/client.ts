@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, MEDIA_TYPES } from '../descriptor.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf, matchesDigest } from '../digest.js';
+import { LIMITS } from '../limits.js';
 import { familiarReference, type Reference } from '../reference.js';
 import { basicAuthorization, fetchToken, parseChallenge } from './auth.js';
 import { type Credentials, findCredentials } from './credentials.js';
 import { endpointsOf, type RegistryEndpoint, type RegistrySettings } from './hosts.js';
+import { isSameOrigin, redirectTarget } from './redirect.js';
 import { registryError, type RequestSubject, unauthorized } from './registry-error.js';
 import { RetryableError, withRetries } from './retry.js';
 import { type HttpRequest, type HttpResponse, sendHttp } from './transport.js';
@@ -21,8 +23,9 @@ export interface RemoteManifest {
   readonly bytes: Buffer;
 }
 
-const MANIFEST_BYTES = 8 << 20;
 const MOST_REDIRECTS = 5;
+/** Less than this, and a broken connection counts as one that brought nothing. */
+const PROGRESS_BYTES = 64 * 1024;
 const ACCEPT = [
   MEDIA_TYPES.ociIndex,
   MEDIA_TYPES.ociManifest,
@@ -76,7 +79,7 @@ export class RegistryClient {
         signal,
         headers: { accept: ACCEPT },
       });
-      const bytes = await response.bytes(MANIFEST_BYTES);
+      const bytes = await response.bytes(LIMITS.manifestBytes);
       const digest = digestOf(bytes);
       if (reference.digest !== undefined && !(await matchesDigest(bytes, reference.digest))) {
         throw new BuildError(
@@ -121,8 +124,8 @@ export class RegistryClient {
           throw new Error(`the connection ended after ${received} of ${descriptor.size} bytes`);
       } catch (error) {
         throwIfAborted(signal);
-        if (error instanceof BuildError) throw error;
-        failures = received > before ? 0 : failures + 1;
+        if (error instanceof BuildError && !error.temporary) throw error;
+        failures = received - before >= PROGRESS_BYTES ? 0 : failures + 1;
         if (failures >= 3) throw corrupt(descriptor, (error as Error).message, error);
       }
     }
@@ -207,7 +210,7 @@ export class RegistryClient {
       await started.discard();
       const location = started.header('location');
       if (!location) throw new BuildError('REGISTRY_FAILED', `${call.what}: the registry opened no upload`);
-      const url = new URL(location, started.url);
+      const url = new URL(redirectTarget(location, started.url, call.what));
       url.searchParams.set('digest', descriptor.digest);
       const headers = {
         'content-type': 'application/octet-stream',
@@ -324,18 +327,21 @@ export class RegistryClient {
     const own = `repository:${call.repository}:${call.action}`;
     const scope = call.extraScope ? `${own} ${call.extraScope}` : own;
     const tokenKey = `${host} ${scope}`;
-    const url = call.path.startsWith('http') ? call.path : `${base}/v2/${call.repository}/${call.path}`;
+    const url = /^https?:\/\//.test(call.path) ? call.path : `${base}/v2/${call.repository}/${call.path}`;
     const known = this.#authorizations.get(tokenKey);
     const first = await this.#send(
       call,
-      url,
+      { url, base },
       endpoint,
       known && known.expiresAtMs > Date.now() ? known.authorization : undefined,
     );
     const credentials = first.status === 401 ? await this.#credentialsOf(domain) : undefined;
     const subject: RequestSubject = { what: call.what, domain, credentials: credentials?.origin };
     if (first.status !== 401) return this.#checked(first, accepted, subject);
-    const challenge = parseChallenge(first.header('www-authenticate'));
+    // Only the registry itself may ask for credentials: not where it redirects to, nor where it lets upload.
+    const challenge = isSameOrigin(first.url, base)
+      ? parseChallenge(first.header('www-authenticate'))
+      : undefined;
     if (!challenge) throw await registryError(first, subject);
     await first.discard();
     if (challenge.scheme === 'basic' && !credentials) throw unauthorized(subject, 'authentication required');
@@ -345,6 +351,7 @@ export class RegistryClient {
         : await fetchToken(challenge, scope, credentials, {
             subject,
             signal: call.signal,
+            registryUrl: base,
             insecure: endpoint.insecure,
             ca: endpoint.ca,
           });
@@ -356,7 +363,7 @@ export class RegistryClient {
         0,
       );
     }
-    const second = await this.#send(call, url, endpoint, granted.authorization);
+    const second = await this.#send(call, { url, base }, endpoint, granted.authorization);
     if (second.status !== 401) this.#authorizations.set(tokenKey, granted);
     return this.#checked(second, accepted, subject);
   }
@@ -370,31 +377,34 @@ export class RegistryClient {
     throw await registryError(response, subject);
   }
 
-  /** Follows redirects of reads; the authorization stays with the first host. */
+  /** Follows redirects of what has no body; the authorization is for the registry alone. */
   async #send(
     call: Call,
-    url: string,
+    { url, base }: { readonly url: string; readonly base: string },
     endpoint: RegistryEndpoint,
     authorization: string | undefined,
   ): Promise<HttpResponse> {
     let target = url;
     for (let redirects = 0; ; redirects++) {
-      const isOwnHost = new URL(target).host === new URL(url).host;
       const response = await sendHttp({
         method: call.method,
         url: target,
-        headers: { ...call.headers, ...(authorization && isOwnHost ? { authorization } : {}) },
+        headers: {
+          ...call.headers,
+          ...(authorization && isSameOrigin(target, base) ? { authorization } : {}),
+        },
         signal: call.signal,
         insecure: endpoint.insecure,
         ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
         ...(call.body === undefined ? {} : { body: call.body }),
       });
       const location = response.header('location');
-      if (![301, 302, 303, 307, 308].includes(response.status) || !location) return response;
+      const isRedirect = [301, 302, 303, 307, 308].includes(response.status);
+      if (!isRedirect || !location || call.body !== undefined) return response;
       await response.discard();
       if (redirects >= MOST_REDIRECTS)
         throw new BuildError('REGISTRY_FAILED', `${call.what}: more than ${MOST_REDIRECTS} redirects`);
-      target = new URL(location, target).href;
+      target = redirectTarget(location, target, call.what);
     }
   }
 

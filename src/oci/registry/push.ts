@@ -1,5 +1,6 @@
 import { type Descriptor, isIndexType } from '../descriptor.js';
-import type { ImageIndex, Manifest } from '../manifest.js';
+import { parseIndex, parseManifest } from '../image-documents.js';
+import type { Digest } from '../digest.js';
 import type { Reference } from '../reference.js';
 import type { RegistryClient } from './client.js';
 
@@ -31,7 +32,14 @@ export async function pushTree(
   source: PushSource,
   options: { signal: AbortSignal; onProgress?: PushListener | undefined },
 ): Promise<void> {
-  await pushNode(client, reference, root, source, options, reference.tag ?? root.digest);
+  await pushNode(
+    client,
+    reference,
+    root,
+    source,
+    { ...options, pushed: new Set() },
+    reference.tag ?? root.digest,
+  );
 }
 
 async function pushNode(
@@ -39,15 +47,18 @@ async function pushNode(
   reference: Reference,
   node: Descriptor,
   source: PushSource,
-  options: { signal: AbortSignal; onProgress?: PushListener | undefined },
+  options: { signal: AbortSignal; onProgress?: PushListener | undefined; pushed: Set<Digest> },
   target: string,
 ): Promise<void> {
+  // An index may list one manifest under several platforms.
+  if (options.pushed.has(node.digest)) return;
+  options.pushed.add(node.digest);
   const bytes = await source.readBytes(node);
   if (isIndexType(node.mediaType)) {
-    const { manifests } = JSON.parse(bytes.toString('utf8')) as ImageIndex;
+    const { manifests } = parseIndex(bytes, node.digest);
     for (const child of manifests) await pushNode(client, reference, child, source, options, child.digest);
   } else {
-    const manifest = JSON.parse(bytes.toString('utf8')) as Manifest;
+    const manifest = parseManifest(bytes, node.digest);
     const blobs = [
       ...new Map([...manifest.layers, manifest.config].map((blob) => [blob.digest, blob])).values(),
     ];

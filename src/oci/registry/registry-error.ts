@@ -60,12 +60,22 @@ function loginHint(subject: RequestSubject): string {
   return `log in with docker login${host}, which writes the config.json that tsbuild reads`;
 }
 
+const LONGEST_SAYING = 500;
+
+/** What a registry says is shown, not trusted: text, and not too much of it. */
+function short<K extends string>(key: K, value: unknown): { [P in K]?: string } {
+  return typeof value === 'string' && value !== ''
+    ? ({ [key]: value.slice(0, LONGEST_SAYING) } as { [P in K]?: string })
+    : {};
+}
+
 function firstError(body: Buffer): { code?: string; message?: string } {
   try {
     const { errors } = JSON.parse(body.toString('utf8')) as {
-      errors?: { code?: string; message?: string }[];
+      errors?: { code?: unknown; message?: unknown }[];
     };
-    return errors?.[0] ?? {};
+    const { code, message } = errors?.[0] ?? {};
+    return { ...short('code', code), ...short('message', message) };
   } catch {
     return {};
   }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { BuildError, throwIfAborted } from '../../errors.js';
+import { steady } from './steady.js';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
@@ -26,6 +27,8 @@ export interface HttpResponse {
 
 const IDLE_MS = 60_000;
 const CONNECT_MS = 15_000;
+const DISCARDED_BYTES = 64 * 1024;
+const DISCARD_MS = 2_000;
 const agents = new Map<string, Promise<Dispatcher>>();
 
 /**
@@ -44,6 +47,7 @@ export async function sendHttp(request: HttpRequest): Promise<HttpResponse> {
       signal: request.signal,
       dispatcher,
     });
+    const body = steady(answer.body as AsyncIterable<Uint8Array>, new URL(request.url).host);
     const header = (name: string) => {
       const value = answer.headers[name];
       return Array.isArray(value) ? value[0] : value;
@@ -52,9 +56,10 @@ export async function sendHttp(request: HttpRequest): Promise<HttpResponse> {
       url: request.url,
       status: answer.statusCode,
       header,
-      body: answer.body as AsyncIterable<Uint8Array>,
-      bytes: async (limitBytes) => readLimited(answer.body, limitBytes, request.url),
-      discard: async () => answer.body.dump(),
+      body,
+      bytes: async (limitBytes) =>
+        readLimited(body, { limitBytes, announced: header('content-length'), url: request.url }),
+      discard: async () => discard(answer.body),
     };
   } catch (error) {
     throwIfAborted(request.signal);
@@ -120,21 +125,32 @@ function readCertificates(file: string, isRequired: boolean): string[] {
   }
 }
 
+/** A short rest is read, so that the connection serves again; a long or slow one costs the connection. */
+async function discard(body: {
+  dump(options: { limit: number; signal: AbortSignal }): Promise<void>;
+}): Promise<void> {
+  await body.dump({ limit: DISCARDED_BYTES, signal: AbortSignal.timeout(DISCARD_MS) }).catch(() => undefined);
+}
+
 async function readLimited(
   body: AsyncIterable<Uint8Array>,
-  limitBytes: number,
-  url: string,
+  { limitBytes, announced, url }: { limitBytes: number; announced: string | undefined; url: string },
 ): Promise<Buffer> {
+  const tooLong = () =>
+    new BuildError('REGISTRY_FAILED', `"${new URL(url).host}" answers with more than ${limitBytes} bytes`, {
+      hint: 'a manifest, config or token is far smaller; the server is broken or hostile',
+    });
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > limitBytes)
-      throw new BuildError(
-        'REGISTRY_FAILED',
-        `"${new URL(url).host}" answers with more than ${limitBytes} bytes`,
-      );
-    chunks.push(chunk);
+  try {
+    for await (const chunk of body) {
+      size += chunk.length;
+      // What Content-Length announces is not waited for; what it hides is counted.
+      if (size > limitBytes || Number(announced) > limitBytes) throw tooLong();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw error instanceof BuildError ? error : unreachable(url, error);
   }
   return Buffer.concat(chunks);
 }

@@ -22,7 +22,7 @@ export function decodePax(data: Buffer): Map<string, Buffer> | undefined {
   while (at < data.length) {
     if (data[at] === 0) break;
     const space = data.indexOf(0x20, at);
-    const length = space < 0 ? NaN : Number(data.toString('latin1', at, space));
+    const length = space < 0 ? NaN : decimal(data.toString('latin1', at, Math.min(space, at + 16)));
     if (
       !Number.isInteger(length) ||
       length < 5 ||
@@ -39,4 +39,9 @@ export function decodePax(data: Buffer): Map<string, Buffer> | undefined {
     at += length;
   }
   return records;
+}
+
+/** Digits only: `0x10`, `1e3` and blanks are none. */
+function decimal(text: string): number {
+  return /^\d+$/.test(text) ? Number(text) : NaN;
 }

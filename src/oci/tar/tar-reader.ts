@@ -1,4 +1,6 @@
 import { BuildError } from '../../errors.js';
+import { limitHint, LIMITS } from '../limits.js';
+import { BlockInput, invalid } from './block-input.js';
 import { tarHeaders } from './headers.js';
 import { decodePax } from './pax.js';
 import { TAR_BLOCK, type TarEntry, type TarEntryType, tarPadding } from './tar-entry.js';
@@ -22,47 +24,88 @@ const TYPES: Readonly<Record<string, TarEntryType>> = {
   fifo: 'fifo',
 };
 
-/** Longest PAX header or long name that is read into memory. */
-const LONGEST_META = 1 << 20;
-
 /**
- * The entries of an uncompressed tar archive: ustar, PAX (global and local), GNU long names, base-256 numbers, v7.
- * @throws TAR_INVALID for what is damaged, cut short, or sparse
+ * The entries of an uncompressed tar archive: ustar, PAX (global and local), GNU long names, base-256 numbers, v7. The source
+ * is read to its end, so that what checks its digest there does so; leaving early closes it.
+ * @throws TAR_INVALID for what is damaged, cut short, sparse, or beyond a limit
  */
 export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<ReadTarEntry> {
   const input = new BlockInput(source);
-  let global = new Map<string, Buffer>();
-  let local: Map<string, Buffer> | undefined;
-  let longName: string | undefined;
-  let longLink: string | undefined;
-  for (;;) {
-    const block = await input.read(TAR_BLOCK, true);
-    if (!block) return;
-    const header = decodeHeader(block, input.position);
-    if (!header) return;
-    const kind = header.type ?? `flag ${block[156]}`;
-    if (kind === 'pax-header' || kind === 'pax-global-header' || kind.startsWith('gnu-long')) {
-      const data = await readMeta(input, header.size);
-      if (kind === 'pax-header') local = paxOf(data);
-      else if (kind === 'pax-global-header') global = new Map([...global, ...paxOf(data)]);
-      else if (kind === 'gnu-long-link-path') longLink = text(data);
-      else longName = text(data);
-      continue;
+  try {
+    const meta = new MetaHeaders();
+    let entries = 0;
+    for (;;) {
+      const block = await input.read(TAR_BLOCK, true);
+      if (!block) return;
+      const header = decodeHeader(block, input.position);
+      if (!header) break;
+      const kind = header.type ?? `flag ${block[156]}`;
+      if (isMetaKind(kind)) {
+        meta.add(kind, await readMeta(input, header.size));
+        continue;
+      }
+      if (++entries > LIMITS.tarEntries)
+        throw invalid(`it has more than ${LIMITS.tarEntries} entries`, limitHint('tarEntries'));
+      const type = TYPES[kind];
+      if (!type) throw invalid(`${quoted(header.name)} has the unsupported type ${kind}`);
+      const entry = entryOf(header, type, meta);
+      meta.endEntry();
+      const offset = input.position;
+      const storedSize = type === 'file' ? entry.size : 0;
+      const content = new EntryContent(input, storedSize);
+      yield { ...entry, size: storedSize, offset, content };
+      await content.skip();
+      await input.skip(tarPadding(storedSize));
     }
-    const type = TYPES[kind];
-    if (!type) throw invalid(`"${header.name}" has the unsupported type ${kind}`);
-    const pax = new Map([...global, ...(local ?? [])]);
-    if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
-      throw invalid(`"${header.name}" is a sparse file`);
-    const entry = entryOf(header, type, pax, longName, longLink);
-    [local, longName, longLink] = [undefined, undefined, undefined];
-    const offset = input.position;
-    const storedSize = type === 'file' ? entry.size : 0;
-    const content = new EntryContent(input, storedSize);
-    yield { ...entry, size: storedSize, offset, content };
-    await content.skip();
-    await input.skip(tarPadding(storedSize));
+    while (await input.next(Infinity));
+  } finally {
+    await input.close();
   }
+}
+
+type MetaKind = 'pax-header' | 'pax-global-header' | 'gnu-long-link-path' | 'gnu-long-path';
+
+function isMetaKind(kind: string): kind is MetaKind {
+  return kind === 'pax-header' || kind === 'pax-global-header' || kind.startsWith('gnu-long');
+}
+
+/** What the headers before an entry say of it. */
+class MetaHeaders {
+  pax: ReadonlyMap<string, Buffer> = new Map();
+  name: string | undefined;
+  linkName: string | undefined;
+  #global = new Map<string, Buffer>();
+  #globalBytes = 0;
+  #count = 0;
+
+  add(kind: MetaKind, data: Buffer): void {
+    if (++this.#count > LIMITS.tarHeaders)
+      throw invalid(`it has more than ${LIMITS.tarHeaders} headers`, limitHint('tarHeaders'));
+    if (kind === 'gnu-long-link-path') this.linkName = text(data);
+    else if (kind === 'gnu-long-path') this.name = text(data);
+    else if (kind === 'pax-header') this.pax = merged(this.#global, paxOf(data));
+    else {
+      this.#globalBytes += data.length;
+      if (this.#globalBytes > LIMITS.tarHeaderBytes)
+        throw invalid(`its global headers are too long`, limitHint('tarHeaderBytes'));
+      this.pax = this.#global = merged(this.#global, paxOf(data));
+    }
+  }
+
+  endEntry(): void {
+    this.pax = this.#global;
+    this.name = this.linkName = undefined;
+  }
+}
+
+/** An empty value takes the record away (POSIX pax, "pax Header Block"). */
+function merged(global: ReadonlyMap<string, Buffer>, own: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+  const all = new Map(global);
+  for (const [key, value] of own) {
+    if (value.length > 0) all.set(key, value);
+    else all.delete(key);
+  }
+  return all;
 }
 
 function decodeHeader(block: Buffer, position: number) {
@@ -80,30 +123,70 @@ function decodeHeader(block: Buffer, position: number) {
 function entryOf(
   header: NonNullable<ReturnType<typeof decodeHeader>>,
   type: TarEntryType,
-  pax: ReadonlyMap<string, Buffer>,
-  longName: string | undefined,
-  longLink: string | undefined,
+  meta: MetaHeaders,
 ): TarEntry {
-  const name = pax.get('path')?.toString('utf8') ?? longName ?? header.name;
-  const linkName = pax.get('linkpath')?.toString('utf8') ?? longLink ?? header.linkname ?? undefined;
-  const number = (key: string, fallback: number) =>
-    pax.has(key) ? Number(pax.get(key)!.toString('latin1')) : fallback;
-  const size = number('size', header.size);
-  if (!Number.isSafeInteger(size) || size < 0) throw invalid(`"${name}" has the size ${size}`);
-  const xattrs = xattrsOf(pax);
+  const { pax } = meta;
+  const name = checkedName(pax.get('path')?.toString('utf8') ?? meta.name ?? header.name);
+  if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
+    throw invalid(`${quoted(name)} is a sparse file`, 'make the archive without --sparse');
+  const linkName = pax.get('linkpath')?.toString('utf8') ?? meta.linkName ?? header.linkname ?? '';
+  const isLink = type === 'symlink' || type === 'hardlink';
+  if (isLink && checkedName(linkName) === '') throw invalid(`the link ${quoted(name)} has no target`);
+  const number = (key: 'size' | 'uid' | 'gid', most: number) => {
+    const value = pax.has(key) ? paxNumber(pax.get(key)!) : header[key];
+    if (!Number.isInteger(value) || value < 0 || value > most)
+      throw invalid(
+        `${quoted(name)} has the ${key} ${pax.get(key)?.toString('latin1').slice(0, 40) ?? value}`,
+      );
+    return value;
+  };
   const isDevice = type === 'char' || type === 'block';
+  const device = (value: number | undefined) => {
+    if (!Number.isInteger(value ?? 0) || (value ?? 0) < 0)
+      throw invalid(`the device ${quoted(name)} has no number`);
+    return value ?? 0;
+  };
+  const xattrs = xattrsOf(pax);
   return {
     name: name.replace(/(?<=.)\/+$/, ''),
     type: type === 'file' && name.endsWith('/') ? 'directory' : type,
     mode: header.mode & 0o7777,
-    uid: number('uid', header.uid),
-    gid: number('gid', header.gid),
-    size,
-    mtimeSec: Math.floor(number('mtime', header.mtime.getTime() / 1000)) || 0,
-    ...(linkName !== undefined && (type === 'symlink' || type === 'hardlink') ? { linkName } : {}),
-    ...(isDevice ? { deviceMajor: header.devmajor ?? 0, deviceMinor: header.devminor ?? 0 } : {}),
+    uid: number('uid', LARGEST_ID),
+    gid: number('gid', LARGEST_ID),
+    size: number('size', Number.MAX_SAFE_INTEGER),
+    mtimeSec: mtimeOf(pax.has('mtime') ? paxNumber(pax.get('mtime')!) : header.mtime.getTime() / 1000),
+    ...(isLink ? { linkName } : {}),
+    ...(isDevice ? { deviceMajor: device(header.devmajor), deviceMinor: device(header.devminor) } : {}),
     ...(xattrs ? { xattrs } : {}),
   };
+}
+
+/** 2^32 - 1 stands for "no id" in chown(2). */
+const LARGEST_ID = 2 ** 32 - 2;
+/** Far beyond what file systems hold. */
+const LARGEST_MTIME = 2 ** 40;
+
+function mtimeOf(seconds: number): number {
+  if (!Number.isFinite(seconds)) return 0;
+  return Math.min(Math.max(Math.floor(seconds), -LARGEST_MTIME), LARGEST_MTIME);
+}
+
+/** A decimal number; NaN for anything else. */
+function paxNumber(value: Buffer): number {
+  const written = value.toString('latin1', 0, 40);
+  return /^-?\d+(\.\d*)?$/.test(written) ? Number(written) : NaN;
+}
+
+function checkedName(name: string): string {
+  if (Buffer.byteLength(name) > LIMITS.pathBytes)
+    throw invalid(`the name ${quoted(name)} is longer than ${LIMITS.pathBytes} bytes`);
+  if (name.includes('\0')) throw invalid(`the name ${quoted(name)} has a NUL in it`);
+  return name;
+}
+
+/** For messages, which a hostile name must not fill. */
+function quoted(name: string): string {
+  return name.length > 100 ? `"${name.slice(0, 100)}…"` : `"${name}"`;
 }
 
 function xattrsOf(pax: ReadonlyMap<string, Buffer>): Record<string, Buffer> | undefined {
@@ -120,7 +203,8 @@ function paxOf(data: Buffer): Map<string, Buffer> {
 }
 
 async function readMeta(input: BlockInput, size: number): Promise<Buffer> {
-  if (!(size <= LONGEST_META)) throw invalid(`a header of ${size} bytes is too long`);
+  if (!Number.isInteger(size) || size < 0 || size > LIMITS.tarHeaderBytes)
+    throw invalid(`a header of ${size} bytes is too long`, limitHint('tarHeaderBytes'));
   const data = Buffer.from((await input.read(size, false))!);
   await input.skip(tarPadding(size));
   return data;
@@ -129,63 +213,6 @@ async function readMeta(input: BlockInput, size: number): Promise<Buffer> {
 function text(data: Buffer): string {
   const end = data.indexOf(0);
   return data.toString('utf8', 0, end < 0 ? data.length : end);
-}
-
-function invalid(why: string): BuildError {
-  return new BuildError('TAR_INVALID', `the archive is not a valid tar: ${why}`);
-}
-
-/** Pulls exact numbers of bytes out of a stream of chunks. */
-class BlockInput {
-  position = 0;
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  #current: Buffer = Buffer.alloc(0);
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#chunks = source[Symbol.asyncIterator]();
-  }
-
-  /** `length` bytes; undefined at a clean end when that is allowed. */
-  async read(length: number, mayEnd: boolean): Promise<Buffer | undefined> {
-    if (this.#current.length >= length) return this.#take(length);
-    const parts: Buffer[] = [];
-    let missing = length;
-    while (missing > 0) {
-      const part = await this.next(missing);
-      if (!part) {
-        if (mayEnd && missing === length) return undefined;
-        throw invalid('it ends in the middle of an entry');
-      }
-      parts.push(part);
-      missing -= part.length;
-    }
-    return Buffer.concat(parts);
-  }
-
-  /** Between one and `most` bytes, or undefined at the end. */
-  async next(most: number): Promise<Buffer | undefined> {
-    while (this.#current.length === 0) {
-      const { done, value } = await this.#chunks.next();
-      if (done) return undefined;
-      this.#current = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    }
-    return this.#take(Math.min(most, this.#current.length));
-  }
-
-  async skip(length: number): Promise<void> {
-    for (let left = length; left > 0;) {
-      const part = await this.next(left);
-      if (!part) throw invalid('it ends in the middle of an entry');
-      left -= part.length;
-    }
-  }
-
-  #take(length: number): Buffer {
-    const part = this.#current.subarray(0, length);
-    this.#current = this.#current.subarray(length);
-    this.position += length;
-    return part;
-  }
 }
 
 class EntryContent implements AsyncIterable<Uint8Array> {

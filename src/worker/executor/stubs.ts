@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimesNs } from '../sys/syscalls.js';
-import { resolveInRoot } from './root-path.js';
+import { isPlainPath, resolveInRoot } from './root-path.js';
 import type { ProcessMount } from './executor.js';
 
 interface Stub {
@@ -31,7 +31,7 @@ export function createMountStubs(rootfs: string, mounts: readonly ProcessMount[]
     addStub({ path: target, isDirectory: statSync(mount.source).isDirectory() }, stubs);
   }
   return () => {
-    for (const stub of stubs.reverse()) removeStub(stub);
+    for (const stub of stubs.reverse()) if (isStillThere(rootfs, stub.path)) removeStub(stub);
   };
 }
 
@@ -44,6 +44,15 @@ function addStub(stub: Stub, stubs: Stub[]): void {
     else closeSync(openSync(stub.path, 'wx', 0o644));
   });
   stubs.push(stub);
+}
+
+/** The process may have put a link in place of a directory; the host's files are then at that path. */
+function isStillThere(rootfs: string, path: string): boolean {
+  try {
+    return isPlainPath(rootfs, path);
+  } catch {
+    return false;
+  }
 }
 
 function removeStub({ path, isDirectory }: Stub): void {

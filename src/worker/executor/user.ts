@@ -78,7 +78,12 @@ function findGroup(name: string, groups: readonly GroupEntry[], user: string): n
 }
 
 function createUser(uid: number, gid: number, supplementary: readonly number[]): ProcessUser {
-  return { uid, gid, additionalGids: [...new Set([gid, ...supplementary])] };
+  const additionalGids = [...new Set([gid, ...supplementary])];
+  const outside = [uid, ...additionalGids].find((id) => id > LARGEST_ID);
+  if (outside === undefined) return { uid, gid, additionalGids };
+  throw new BuildError('USER_NOT_FOUND', `the image's /etc/passwd or /etc/group has the id ${outside}`, {
+    hint: `ids go from 0 to ${LARGEST_ID}`,
+  });
 }
 
 function isNumber(text: string): boolean {

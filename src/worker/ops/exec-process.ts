@@ -1,7 +1,9 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readSmallFile } from '../../cache/small-file.js';
 import { BuildError } from '../../errors.js';
 import type { ExecOp } from '../../graph/op.js';
+import { LIMITS } from '../../oci/limits.js';
 import type { ProcessMount, ProcessSpec } from '../executor/executor.js';
 import { DEFAULT_HOSTNAME, hostsFile, resolvConf } from '../executor/network-files.js';
 import { resolveInRoot } from '../executor/root-path.js';
@@ -82,11 +84,8 @@ function processEnvironment(env: readonly string[], home: string): string[] {
 
 /** Text of a file of the root file system; empty when there is none. */
 function readText(rootfs: string, path: string): string {
-  try {
-    return readFileSync(resolveInRoot(rootfs, path), 'utf8');
-  } catch {
-    return '';
-  }
+  const limitBytes = LIMITS.imageFileBytes;
+  return readSmallFile(resolveInRoot(rootfs, path), { limitBytes })?.toString('utf8') ?? '';
 }
 
 /** Files of the run's directory in place of the image's. */
@@ -102,9 +101,20 @@ function networkMounts(directory: string, hosts: string): ProcessMount[] {
 
 /** Missing directories belong to the user; those that exist stay as they are. */
 function makeWorkingDirectory(path: string, user: ProcessUser): void {
-  if (statSync(path, { throwIfNoEntry: false })) return;
+  if (existsSync(path)) return;
   makeWorkingDirectory(dirname(path), user);
-  mkdirSync(path);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    throw new BuildError(
+      'FILE_OPERATION_FAILED',
+      `the working directory cannot be made: ${(error as Error).message}`,
+      {
+        cause: error,
+        hint: 'a file may stand in its way; choose another WORKDIR',
+      },
+    );
+  }
   chmodSync(path, 0o755);
   chownSync(path, user.uid, user.gid);
 }

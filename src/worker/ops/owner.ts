@@ -1,3 +1,4 @@
+import { BuildError } from '../../errors.js';
 import type { Owner } from '../../graph/op.js';
 
 export interface Ids {
@@ -19,17 +20,17 @@ export function resolveOwner(owner: Owner, read: FileReader, onUnknown: (message
 }
 
 function userIds(user: string, read: FileReader, onUnknown: (message: string) => void): Ids {
-  if (/^\d+$/.test(user)) return { uid: Number(user), gid: Number(user) };
+  if (/^\d+$/.test(user)) return { uid: checkedId(user), gid: checkedId(user) };
   const fields = findLine(read('etc/passwd'), user);
-  if (fields) return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  if (fields) return { uid: checkedId(fields[2]!), gid: checkedId(fields[3] ?? '') };
   onUnknown(`user "${user}" is not in the image's /etc/passwd; the files belong to root`);
   return { uid: 0, gid: 0 };
 }
 
 function groupId(group: string, read: FileReader, onUnknown: (message: string) => void): number | undefined {
-  if (/^\d+$/.test(group)) return Number(group);
+  if (/^\d+$/.test(group)) return checkedId(group);
   const fields = findLine(read('etc/group'), group);
-  if (fields) return Number(fields[2]);
+  if (fields) return checkedId(fields[2]!);
   onUnknown(`group "${group}" is not in the image's /etc/group; the user's own is taken`);
   return undefined;
 }
@@ -39,4 +40,13 @@ function findLine(text: string, name: string): string[] | undefined {
     .split('\n')
     .map((line) => line.trim().split(':'))
     .find((fields) => fields[0] === name && /^\d+$/.test(fields[2] ?? ''));
+}
+
+/** An image's lines may be broken: what is no number counts as root's. */
+function checkedId(text: string): number {
+  const id = /^\d+$/.test(text) ? Number(text) : 0;
+  if (id < 2 ** 32 - 1) return id;
+  throw new BuildError('INVALID_VALUE', `the id ${text.slice(0, 40)} is out of range`, {
+    hint: 'ids go from 0 to 4294967294',
+  });
 }

@@ -1,5 +1,6 @@
 import { readSync, openSync, closeSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
+import { LIMITS } from '../../oci/limits.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, comparePaths, parentPath } from '../snapshot/path-order.js';
@@ -120,6 +121,8 @@ export class WorkTree {
     const resolved = this.resolve(path, true);
     const file = this.plannedFile(resolved);
     if (!file?.content || file.entry.type !== 'file') return '';
+    if (file.content.length > LIMITS.imageFileBytes)
+      throw new BuildError('FILE_OPERATION_FAILED', `"/${resolved}" of the image is too long to be read`);
     return file.content instanceof Uint8Array
       ? Buffer.from(file.content).toString('utf8')
       : readRange(file.content);

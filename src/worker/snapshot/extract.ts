@@ -1,31 +1,17 @@
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  lchownSync,
-  linkSync,
-  lstatSync,
-  lutimesSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  symlinkSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs';
+import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { digestFromHash } from '../../oci/digest.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
 import { inUserNamespace } from '../sys/namespaces.js';
-import { makeNode, setXattr } from '../sys/syscalls.js';
+import { setXattr } from '../sys/syscalls.js';
 import type { LayerEntry, LayerIndex } from './layer-index.js';
-import { baseName, comparePaths, joinPath, parentPath } from './path-order.js';
+import { LayerListing } from './layer-listing.js';
+import { type ContentSink, Placing, throughNoDirectory } from './placing.js';
+import { baseName, joinPath, parentPath } from './path-order.js';
 
-const S_IFCHR = 0o020000;
-const S_IFBLK = 0o060000;
-const S_IFIFO = 0o010000;
 const ENTRIES_PER_TURN = 500;
 
 /**
@@ -39,29 +25,21 @@ export async function readLayer(
   signal: AbortSignal | undefined,
   onEntry?: (entry: LayerEntry, write: ContentSink) => void,
 ): Promise<LayerIndex> {
-  const entries = new Map<string, LayerEntry>();
+  const listing = new LayerListing();
   let count = 0;
   for await (const read of readTar(source)) {
     if (++count % ENTRIES_PER_TURN === 0) {
       await yieldToEvents();
       throwIfAborted(signal);
     }
-    const entry = layerEntry(read, entries);
+    const entry = layerEntry(read, listing);
     if (!entry) continue;
     const sink: ContentSink = {};
     onEntry?.(entry, sink);
     const digest = entry.type === 'file' ? await consume(read, sink) : undefined;
-    dropBelow(entries, entry);
-    entries.set(entry.path, digest ? { ...entry, digest, offset: read.offset } : entry);
+    listing.add(digest ? { ...entry, digest, offset: read.offset } : entry);
   }
-  const sorted = [...entries.values()].sort((a, b) => comparePaths(a.path, b.path));
-  return { entries: sorted, impliedDirectories: impliedDirectories(entries) };
-}
-
-/** Where a file's content goes while it is read. */
-export interface ContentSink {
-  write?: (chunk: Uint8Array) => void;
-  end?: () => void;
+  return listing.finish();
 }
 
 async function consume(read: ReadTarEntry, sink: ContentSink) {
@@ -78,32 +56,16 @@ async function consume(read: ReadTarEntry, sink: ContentSink) {
 }
 
 /** The entry with a clean path; whiteouts by their marker; undefined for what only other tools understand. */
-function layerEntry(read: ReadTarEntry, entries: Map<string, LayerEntry>): LayerEntry | undefined {
+function layerEntry(read: ReadTarEntry, listing: LayerListing): LayerEntry | undefined {
   const path = cleanPath(read.name, read.name);
   const name = baseName(path);
   const { mode, uid, gid, mtimeSec } = read;
-  if (name === '.wh..wh..opq') {
-    const dir = parentPath(path);
-    const known = entries.get(dir);
-    entries.set(dir, {
-      ...(known ?? { path: dir, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 }),
-      opaque: true,
-    });
-    return undefined;
-  }
+  if (name === '.wh..wh..opq') return opaqueDirectory(parentPath(path), listing);
   if (name.startsWith('.wh..wh.')) return undefined;
-  if (name.startsWith('.wh.')) {
-    return {
-      path: joinPath(parentPath(path), name.slice(4)),
-      type: 'whiteout',
-      mode: 0,
-      uid: 0,
-      gid: 0,
-      size: 0,
-      mtimeSec: 0,
-    };
-  }
-  const opaque = read.type === 'directory' && entries.get(path)?.opaque;
+  if (name.startsWith('.wh.')) return whiteoutEntry(path);
+  if (path === '' && read.type !== 'directory')
+    throw new BuildError('TAR_INVALID', `the archive has a ${read.type} in place of its root`);
+  const opaque = read.type === 'directory' && listing.get(path)?.opaque;
   const xattrs =
     read.xattrs && Object.entries(read.xattrs).filter(([key]) => !/^(trusted|user)\.overlay\./.test(key));
   return {
@@ -127,10 +89,23 @@ function layerEntry(read: ReadTarEntry, entries: Map<string, LayerEntry>): Layer
   };
 }
 
-/** An entry that is no directory removes what an earlier one had below its path. */
-function dropBelow(entries: Map<string, LayerEntry>, entry: LayerEntry): void {
-  if (entry.type === 'directory' || entries.get(entry.path)?.type !== 'directory') return;
-  for (const path of entries.keys()) if (path.startsWith(`${entry.path}/`)) entries.delete(path);
+/** The directory of an opaque marker, with what is known of it. */
+function opaqueDirectory(path: string, listing: LayerListing): LayerEntry {
+  const known = listing.get(path);
+  if (known && known.type !== 'directory') throw throughNoDirectory(joinPath(path, '.wh..wh..opq'), path);
+  return {
+    ...(known ?? { path, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 }),
+    opaque: true,
+  };
+}
+
+/** What the marker deletes is one name in its own directory: `.wh...` would delete the directory above. */
+function whiteoutEntry(path: string): LayerEntry {
+  const name = baseName(path).slice('.wh.'.length);
+  if (['', '.', '..'].includes(name))
+    throw new BuildError('TAR_INVALID', `the archive's whiteout "${path}" points outside of its directory`);
+  const deleted = joinPath(parentPath(path), name);
+  return { path: deleted, type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
 }
 
 /** Relative without `.` and empty parts. A `..` is an attack or a damaged archive. */
@@ -140,19 +115,6 @@ function cleanPath(name: string, entryName: string): string {
     throw new BuildError('TAR_INVALID', `the archive's entry "${entryName}" points outside of its root`);
   }
   return parts.join('/');
-}
-
-function impliedDirectories(entries: ReadonlyMap<string, LayerEntry>): string[] {
-  const implied = new Set<string>();
-  for (const path of entries.keys()) {
-    for (
-      let dir = parentPath(path);
-      dir !== '' && !entries.has(dir) && !implied.has(dir);
-      dir = parentPath(dir)
-    )
-      implied.add(dir);
-  }
-  return [...implied].sort(comparePaths);
 }
 
 /**
@@ -165,11 +127,8 @@ export async function extractLayer(
   target: string,
   signal?: AbortSignal,
 ): Promise<LayerIndex> {
-  const made = new Set(['']);
-  const index = await readLayer(source, signal, (entry, sink) => {
-    makeParents(target, entry, made);
-    place(target, entry, sink, made);
-  });
+  const place = new Placing(target);
+  const index = await readLayer(source, signal, (entry, sink) => place.add(entry, sink));
   for (const entry of index.entries)
     if (entry.opaque) setXattr(join(target, entry.path), opaqueXattr(), Buffer.from('y'));
   for (const entry of index.entries.toReversed()) {
@@ -180,123 +139,4 @@ export async function extractLayer(
 
 export function opaqueXattr(): string {
   return inUserNamespace() ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
-}
-
-/**
- * Makes the directories above an entry. A link at one of their places, put there by the archive itself, is an attack:
- * following it would write elsewhere.
- */
-function makeParents(target: string, entry: LayerEntry, made: Set<string>): void {
-  const dir = parentPath(entry.path);
-  if (made.has(dir)) return;
-  makeParents(target, { ...entry, path: dir }, made);
-  const path = join(target, dir);
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat && !stat.isDirectory()) {
-    throw new BuildError(
-      'TAR_INVALID',
-      `the archive's entry "${entry.path}" goes through "${dir}", which is no directory`,
-    );
-  }
-  if (!stat) {
-    mkdirSync(path, 0o755);
-    chmodSync(path, 0o755);
-  }
-  made.add(dir);
-}
-
-function place(target: string, entry: LayerEntry, sink: ContentSink, made: Set<string>): void {
-  const path = join(target, entry.path);
-  const existing = lstatSync(path, { throwIfNoEntry: false });
-  const keeps = existing?.isDirectory() && entry.type === 'directory';
-  if (existing && !keeps) {
-    rmSync(path, { recursive: true, force: true });
-    for (const dir of made) if (dir === entry.path || dir.startsWith(`${entry.path}/`)) made.delete(dir);
-  }
-  switch (entry.type) {
-    case 'file':
-      openFile(path, entry, sink);
-      return;
-    case 'directory':
-      if (!keeps) mkdirSync(path);
-      made.add(entry.path);
-      break;
-    case 'symlink':
-      symlinkSync(entry.linkName!, path);
-      break;
-    case 'hardlink':
-      placeHardlink(target, entry, path);
-      return;
-    case 'whiteout':
-      makeNode(path, S_IFCHR, 0, 0);
-      return;
-    case 'char':
-    case 'block':
-      // Only whiteouts can be made in a user namespace; the listing still has the device.
-      if (inUserNamespace()) return;
-      makeNode(
-        path,
-        (entry.type === 'char' ? S_IFCHR : S_IFBLK) | 0o600,
-        entry.deviceMajor ?? 0,
-        entry.deviceMinor ?? 0,
-      );
-      break;
-    case 'fifo':
-      makeNode(path, S_IFIFO | 0o600, 0, 0);
-      break;
-  }
-  applyAttributes(path, entry);
-}
-
-function openFile(path: string, entry: LayerEntry, sink: ContentSink): void {
-  const fd = openSync(path, 'wx', 0o600);
-  sink.write = (chunk) => {
-    for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
-  };
-  sink.end = () => {
-    closeSync(fd);
-    applyAttributes(path, entry);
-  };
-}
-
-function placeHardlink(target: string, entry: LayerEntry, path: string): void {
-  const source = join(target, entry.linkName!);
-  const stat = lstatSync(source, { throwIfNoEntry: false });
-  if (!stat || stat.isDirectory()) {
-    throw new BuildError(
-      'TAR_INVALID',
-      `the archive's hard link "${entry.path}" points to "${entry.linkName}", which it does not hold`,
-    );
-  }
-  for (let dir = parentPath(entry.linkName!); dir !== ''; dir = parentPath(dir)) {
-    if (!lstatSync(join(target, dir)).isDirectory()) {
-      throw new BuildError(
-        'TAR_INVALID',
-        `the archive's hard link "${entry.path}" goes through a symbolic link`,
-      );
-    }
-  }
-  linkSync(source, path);
-}
-
-/** Owner before mode, since chown drops setuid; xattrs after both, since chown drops capabilities. */
-function applyAttributes(path: string, entry: LayerEntry): void {
-  lchownSync(path, entry.uid, entry.gid);
-  if (entry.type !== 'symlink') chmodSync(path, entry.mode);
-  for (const [name, value] of Object.entries(entry.xattrs ?? {})) setXattrWherePossible(path, name, value);
-  if (entry.type !== 'directory') lutimesSync(path, entry.mtimeSec, entry.mtimeSec);
-}
-
-/** The listing keeps every attribute; a file system or namespace that refuses one must not end the build. */
-function setXattrWherePossible(path: string, name: string, value: string): void {
-  try {
-    setXattr(path, name, Buffer.from(value, 'base64'));
-  } catch (error) {
-    if (
-      !['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'EACCES'].includes(
-        (error as NodeJS.ErrnoException).code ?? '',
-      )
-    )
-      throw error;
-  }
 }

@@ -5,6 +5,7 @@ import { BuildError } from '../../errors.js';
 import type { TransferListener } from '../../graph/contract.js';
 import type { SourceOp } from '../../graph/op.js';
 import { type Digest, digestHex, digestOf, isDigest } from '../../oci/digest.js';
+import { isSameOrigin, redirectTarget } from '../../oci/registry/redirect.js';
 import type { HttpResponse } from '../../oci/registry/transport.js';
 
 export interface HttpSourceOptions {
@@ -93,7 +94,7 @@ export class HttpSource {
     const { sendHttp } = await import('../../oci/registry/transport.js');
     let target = url;
     for (let redirects = 0; ; redirects++) {
-      const isOwnHost = new URL(target).host === new URL(url).host;
+      const isOwnHost = isSameOrigin(target, url);
       const { authorization: _authorization, ...open } = headers as { authorization?: string };
       let response: HttpResponse;
       try {
@@ -115,8 +116,7 @@ export class HttpSource {
       }
       await response.discard();
       if (redirects >= MOST_REDIRECTS) throw failed(url, `more than ${MOST_REDIRECTS} redirects`);
-      target = new URL(location, target).href;
-      if (!/^https?:/.test(target)) throw failed(url, `it leads to "${shown(target)}"`);
+      target = followed(url, location, target);
     }
   }
 
@@ -187,6 +187,15 @@ export class HttpSource {
 /** A URL without password and query, which may be a signature. */
 function shown(url: string): string {
   return url.replace(/(\/\/)[^/@\s]*@/, '$1').replace(/\?.*/s, '?…');
+}
+
+/** @throws DOWNLOAD_FAILED for a redirect that is not followed */
+function followed(url: string, location: string, from: string): string {
+  try {
+    return redirectTarget(location, from, shown(url));
+  } catch (error) {
+    throw failed(url, (error as Error).message.replace(/^.*: the server redirects/s, 'the server redirects'));
+  }
 }
 
 function failed(url: string, why: string, cause?: unknown): BuildError {

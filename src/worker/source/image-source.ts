@@ -7,11 +7,12 @@ import type { Layer, TransferListener } from '../../graph/contract.js';
 import { type Descriptor, isIndexType, isManifestType, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, isDigest, matchesDigest } from '../../oci/digest.js';
 import type { ImageConfig } from '../../oci/image-config.js';
-import type { ImageIndex, Manifest } from '../../oci/manifest.js';
+import { checkDocumentSize, parseImageConfig, parseIndex, parseManifest } from '../../oci/image-documents.js';
+import type { Manifest } from '../../oci/manifest.js';
 import { formatPlatform, normalizePlatform, type Platform, selectPlatform } from '../../oci/platform.js';
 import { familiarReference, formatReference, parseReference, type Reference } from '../../oci/reference.js';
 import type { RegistryClient } from '../../oci/registry/client.js';
-import { findInLayout, parseLayoutReference, readLayoutBlob } from './oci-layout.js';
+import { findInLayout, parseLayoutReference, readLayoutBlob, readLayoutDocument } from './oci-layout.js';
 
 export interface ImageSourceOptions {
   readonly content: ContentStore;
@@ -109,8 +110,8 @@ export class ImageSource implements ImageResolver {
     const digest = identifier.slice(at + 1);
     if (!isDigest(digest)) throw new BuildError('INTERNAL', `"${identifier}" is not pinned by a digest`);
     const { content } = this.#options;
-    const manifest = await content.readJson<Manifest>(digest);
-    const config = await content.readJson<ImageConfig>(manifest.config.digest);
+    const manifest = parseManifest(await content.readBytes(digest), identifier);
+    const config = parseImageConfig(await content.readBytes(manifest.config.digest), identifier);
     return layersOfManifest(manifest, config, identifier.slice(0, at));
   }
 
@@ -194,6 +195,7 @@ export class ImageSource implements ImageResolver {
         const place = { domain, repository, digest: descriptor.digest };
         if (isIndexType(descriptor.mediaType) || isManifestType(descriptor.mediaType))
           return (await client.getManifest(place, signal)).bytes;
+        checkDocumentSize(descriptor, `${domain}/${repository}`);
         return collect(client.fetchBlob(place, descriptor, signal));
       },
     };
@@ -207,10 +209,12 @@ export class ImageSource implements ImageResolver {
     signal: AbortSignal,
   ): Promise<ImageParts> {
     const descriptor = isIndexType(root.mediaType) ? await this.#select(root, origin, choice, signal) : root;
-    const manifest = parseManifest(await this.#bytes(descriptor, origin, signal), choice.name);
-    const config = JSON.parse(
-      (await this.#bytes(manifest.config, origin, signal)).toString('utf8'),
-    ) as ImageConfig;
+    const manifest = parseManifest(
+      await this.#bytes(descriptor, origin, signal),
+      choice.name,
+      descriptor.mediaType,
+    );
+    const config = parseImageConfig(await this.#bytes(manifest.config, origin, signal), choice.name);
     const platform = normalizePlatform({
       ...config,
       os: config.os || 'linux',
@@ -236,7 +240,7 @@ export class ImageSource implements ImageResolver {
     choice: { wanted: Platform; strict: boolean; name: string },
     signal: AbortSignal,
   ): Promise<Descriptor> {
-    const index = JSON.parse((await this.#bytes(root, origin, signal)).toString('utf8')) as ImageIndex;
+    const index = parseIndex(await this.#bytes(root, origin, signal), choice.name, root.mediaType);
     const candidates = index.manifests.filter(
       (manifest) =>
         manifest.annotations?.['vnd.docker.reference.type'] === undefined &&
@@ -255,6 +259,7 @@ export class ImageSource implements ImageResolver {
 
   async #bytes(descriptor: Descriptor, origin: Origin, signal: AbortSignal): Promise<Buffer> {
     const { content } = this.#options;
+    checkDocumentSize(descriptor, origin.text);
     if (content.has(descriptor.digest)) return content.readBytes(descriptor.digest);
     const bytes = await origin.readBytes(descriptor, signal);
     if (!(await matchesDigest(bytes, descriptor.digest))) {
@@ -306,7 +311,7 @@ export class ImageSource implements ImageResolver {
 function layoutOrigin(directory: string): Origin {
   return {
     text: `oci-layout://${directory}`,
-    readBytes: (descriptor) => collect(readLayoutBlob(directory, descriptor.digest)),
+    readBytes: (descriptor) => readLayoutDocument(directory, descriptor),
   };
 }
 
@@ -322,24 +327,6 @@ export function layersOfManifest(
     blob: manifest.layers[i]!,
     ...(origin === undefined ? {} : { origin }),
   }));
-}
-
-function parseManifest(bytes: Buffer, name: string): Manifest {
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(bytes.toString('utf8')) as Manifest;
-  } catch (error) {
-    throw new BuildError('MANIFEST_INVALID', `the manifest of "${name}" is not valid JSON`, { cause: error });
-  }
-  if (
-    isDigest(String(manifest.config?.digest)) &&
-    Array.isArray(manifest.layers) &&
-    manifest.layers.every((layer) => isDigest(String(layer.digest)))
-  )
-    return manifest;
-  throw new BuildError('MANIFEST_INVALID', `the manifest of "${name}" is not one of an image`, {
-    hint: 'schema 1 images must be pushed again by a newer Docker',
-  });
 }
 
 function noPlatform(choice: { wanted: Platform; name: string }, platforms: readonly Platform[]): BuildError {

@@ -1,9 +1,12 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
-import type { Descriptor } from '../../oci/descriptor.js';
+import { readSmallFile } from '../../cache/small-file.js';
+import { type Descriptor, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../../oci/digest.js';
-import type { ImageIndex } from '../../oci/manifest.js';
+import { checkDocumentSize, parseIndex } from '../../oci/image-documents.js';
+import { parseJson } from '../../oci/json.js';
+import { LIMITS } from '../../oci/limits.js';
 
 /** An OCI image layout on disk, named `oci-layout://DIR[:TAG][@DIGEST]`. */
 export interface LayoutReference {
@@ -30,16 +33,17 @@ export function parseLayoutReference(text: string): LayoutReference {
 
 /** The image that the reference names: by digest, by tag, or the only one. @throws IMAGE_NOT_FOUND */
 export function findInLayout({ directory, tag, digest }: LayoutReference): Descriptor {
-  let index: ImageIndex;
-  try {
-    index = JSON.parse(readFileSync(join(directory, 'index.json'), 'utf8')) as ImageIndex;
-  } catch (error) {
+  const bytes = readSmallFile(join(directory, 'index.json'), { limitBytes: LIMITS.manifestBytes });
+  if (!bytes) {
     throw new BuildError(
       'IMAGE_NOT_FOUND',
-      `"${directory}" is not an OCI image layout: ${(error as Error).message}`,
-      { cause: error },
+      `"${directory}" is not an OCI image layout: it has no file index.json`,
+      {
+        hint: 'give the directory that holds "index.json" and "blobs"',
+      },
     );
   }
+  const index = parseIndex(bytes, directory);
   const tags = index.manifests.flatMap(
     (manifest) => manifest.annotations?.['org.opencontainers.image.ref.name'] ?? [],
   );
@@ -64,15 +68,24 @@ export function findInLayout({ directory, tag, digest }: LayoutReference): Descr
 
 /** A manifest that the index does not list may still be named by its digest. */
 function layoutBlob(directory: string, digest: Digest): Descriptor | undefined {
-  try {
-    const bytes = readFileSync(layoutBlobPath(directory, digest));
-    const { mediaType = 'application/vnd.oci.image.manifest.v1+json' } = JSON.parse(
-      bytes.toString('utf8'),
-    ) as { mediaType?: string };
-    return { mediaType, digest, size: bytes.length };
-  } catch {
-    return undefined;
-  }
+  const limitBytes = LIMITS.manifestBytes;
+  const bytes = readSmallFile(layoutBlobPath(directory, digest), { limitBytes });
+  if (!bytes) return undefined;
+  const { mediaType } = (parseJson(bytes, `blob ${digest}`) ?? {}) as { mediaType?: unknown };
+  const isNamed = typeof mediaType === 'string' && mediaType !== '';
+  return { mediaType: isNamed ? mediaType : MEDIA_TYPES.ociManifest, digest, size: bytes.length };
+}
+
+/** A manifest or config, whole. @throws IMAGE_NOT_FOUND */
+export async function readLayoutDocument(directory: string, descriptor: Descriptor): Promise<Buffer> {
+  checkDocumentSize(descriptor, directory);
+  const limitBytes = descriptor.size;
+  const bytes = readSmallFile(layoutBlobPath(directory, descriptor.digest), { limitBytes });
+  if (bytes) return bytes;
+  throw new BuildError(
+    'IMAGE_NOT_FOUND',
+    `the OCI layout "${directory}" lacks the blob ${descriptor.digest}`,
+  );
 }
 
 export function layoutBlobPath(directory: string, digest: Digest): string {

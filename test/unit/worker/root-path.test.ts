@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BuildError } from '../../../src/errors.js';
 import { makeContext } from '../../kit/context.js';
 import { resolveInRoot } from '../../../src/worker/executor/root-path.js';
 
@@ -26,7 +27,16 @@ describe('a path inside of a root file system', () => {
     });
   }
 
-  it('ends in a loop of links', () => {
-    expect(resolveInRoot(root, '/loop')).to.equal(`${root}/loop`);
+  it('is refused when it is a loop of links', () => {
+    expect(() => resolveInRoot(root, '/loop')).to.throw(BuildError, 'loop of symbolic links');
+  });
+
+  it('is refused when its links outnumber what is followed, so that the host does not follow the rest', () => {
+    const links = Object.fromEntries(
+      Array.from({ length: 300 }, (_, i) => [`l${i}`, { link: i === 299 ? '/etc/shadow' : `l${i + 1}` }]),
+    );
+    const chained = makeContext(links);
+    expect(() => resolveInRoot(chained, '/l0')).to.throw(BuildError, 'loop of symbolic links');
+    expect(resolveInRoot(chained, '/l100')).to.equal(`${chained}/etc/shadow`);
   });
 });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { existsSync, lstatSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createMountStubs } from '../../../src/worker/executor/stubs.js';
 import { setTimesNs } from '../../../src/worker/sys/syscalls.js';
@@ -28,6 +28,19 @@ describe('targets of mounts', () => {
       existsSync(join(root, 'etc/hosts')),
     ]).to.deep.equal([false, false, true]);
     expect(lstatSync(join(root, 'etc'), { bigint: true }).mtimeNs).to.equal(before.mtimeNs);
+  });
+
+  it('are left alone where the process put a link to elsewhere in their way', () => {
+    const elsewhere = makeContext({ 'd/file': '', 'd/sub': { directory: true } });
+    const root = makeContext({});
+    const remove = createMountStubs(root, [mount('file', '/d/file'), mount('tree', '/d/sub')]);
+    renameSync(join(root, 'd'), join(root, 'moved'));
+    symlinkSync(join(elsewhere, 'd'), join(root, 'd'));
+    remove();
+    expect([existsSync(join(elsewhere, 'd/file')), existsSync(join(elsewhere, 'd/sub'))]).to.deep.equal([
+      true,
+      true,
+    ]);
   });
 
   it('stay where the process filled them', () => {

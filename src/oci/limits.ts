@@ -1,0 +1,78 @@
+import { BuildError } from '../errors.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+/**
+ * What data from elsewhere may ask of this machine; SECURITY.md says why each number is what it is. `TSBUILD_LIMITS=name=value,…`
+ * sets others, for the rare image that needs them.
+ */
+const DEFAULTS = {
+  /** A manifest, an index, `manifest.json`, an answer of a token server. */
+  manifestBytes: 8 * MIB,
+  imageConfigBytes: 8 * MIB,
+  /** Brackets within brackets of a JSON document. */
+  jsonDepth: 100,
+  /** Indexes within indexes. */
+  indexDepth: 8,
+  /** Headers of one tar archive, those of PAX and GNU among them. */
+  tarHeaders: 4_000_000,
+  /** Entries of one tar archive. */
+  tarEntries: 2_000_000,
+  /** A PAX header or a long name; also all global PAX headers together. */
+  tarHeaderBytes: MIB,
+  /** A path in an archive, and the target of a link: PATH_MAX of Linux. */
+  pathBytes: 4096,
+  /** Entries that are looked at because directories were replaced by something else. */
+  tarReplacedEntries: 100_000_000,
+  /** Files of a docker or OCI archive. */
+  imageArchiveEntries: 100_000,
+  /** What compressed data may always grow to. */
+  inflatedBytes: 4 * GIB,
+  /** What it may grow to beyond that, in times of its own size. */
+  inflationRatio: 200,
+  /** What unpacking and downloads leave free on the disk. */
+  freeDiskBytes: 256 * MIB,
+  dockerfileBytes: 16 * MIB,
+  ignoreFileBytes: 16 * MIB,
+  stages: 100_000,
+  /** Quotes and braces within braces of one word. */
+  expansionDepth: 200,
+  /** One word after expansion. */
+  expandedBytes: 16 * MIB,
+  /** All words of a Dockerfile after expansion. */
+  expandedTotalBytes: 256 * MIB,
+  /** passwd, group and other small files of an image. */
+  imageFileBytes: 16 * MIB,
+  /** A server that sends less than this in a window is given up. */
+  slowestBytes: 4 * KIB,
+  slowWindowMs: 120_000,
+} as const;
+
+export type LimitName = keyof typeof DEFAULTS;
+
+export const LIMITS: Readonly<Record<LimitName, number>> = {
+  ...DEFAULTS,
+  ...parseLimits(process.env['TSBUILD_LIMITS'] ?? ''),
+};
+
+/** @throws CONFIG_INVALID */
+export function parseLimits(text: string): Partial<Record<LimitName, number>> {
+  const chosen: Partial<Record<LimitName, number>> = {};
+  for (const part of text.split(',').filter((item) => item.trim() !== '')) {
+    const [, name = '', value = ''] = /^\s*(\w+)=(\d{1,15})\s*$/.exec(part) ?? [];
+    if (!Object.hasOwn(DEFAULTS, name)) {
+      throw new BuildError('CONFIG_INVALID', `TSBUILD_LIMITS has "${part}", which sets no limit`, {
+        hint: `write name=NUMBER; the names are ${Object.keys(DEFAULTS).join(', ')}`,
+      });
+    }
+    chosen[name as LimitName] = Number(value);
+  }
+  return chosen;
+}
+
+/** The way out of an error about a limit. */
+export function limitHint(name: LimitName): string {
+  return `the limit is ${LIMITS[name]}; where the data is to be trusted, raise it with TSBUILD_LIMITS=${name}=NUMBER`;
+}

@@ -1,0 +1,63 @@
+import { BuildError } from '../../errors.js';
+
+/** Pulls exact numbers of bytes out of a stream of chunks. */
+export class BlockInput {
+  position = 0;
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  #current: Buffer = Buffer.alloc(0);
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#chunks = source[Symbol.asyncIterator]();
+  }
+
+  /** `length` bytes; undefined at a clean end when that is allowed. */
+  async read(length: number, mayEnd: boolean): Promise<Buffer | undefined> {
+    if (this.#current.length >= length) return this.#take(length);
+    const parts: Buffer[] = [];
+    let missing = length;
+    while (missing > 0) {
+      const part = await this.next(missing);
+      if (!part) {
+        if (mayEnd && missing === length) return undefined;
+        throw invalid('it ends in the middle of an entry');
+      }
+      parts.push(part);
+      missing -= part.length;
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** Between one and `most` bytes, or undefined at the end. */
+  async next(most: number): Promise<Buffer | undefined> {
+    while (this.#current.length === 0) {
+      const { done, value } = await this.#chunks.next();
+      if (done) return undefined;
+      this.#current = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    }
+    return this.#take(Math.min(most, this.#current.length));
+  }
+
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0;) {
+      const part = await this.next(left);
+      if (!part) throw invalid('it ends in the middle of an entry');
+      left -= part.length;
+    }
+  }
+
+  /** Lets the source release what it holds. */
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
+  #take(length: number): Buffer {
+    const part = this.#current.subarray(0, length);
+    this.#current = this.#current.subarray(length);
+    this.position += length;
+    return part;
+  }
+}
+
+export function invalid(why: string, hint?: string): BuildError {
+  return new BuildError('TAR_INVALID', `the archive is not a valid tar: ${why}`, { hint });
+}
