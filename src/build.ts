@@ -81,6 +81,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
       const { sourceDateEpochSec } = frontend;
       await compareBuilds(images, builtImages(frontend, others), store, sourceDateEpochSec, signal);
     }
+    worker.idle();
     const [exported] = await Promise.all([
       exportAll(options, images, context, onProgress),
       caches.export(solved, images),

@@ -5,6 +5,7 @@ import type { StoreOptions } from './options.js';
 import { openStore } from './store.js';
 import { createExecutorSelector } from './worker/executor/select-executor.js';
 import { prepareProcess } from './worker/ops/exec-process.js';
+import { BuildNetworks } from './worker/network/build-network.js';
 import { OverlayRoots } from './worker/snapshot/overlay.js';
 
 export interface RunOptions extends StoreOptions {
@@ -18,6 +19,8 @@ export interface RunOptions extends StoreOptions {
   readonly user?: string;
   readonly workdir?: string;
   readonly network?: 'default' | 'none' | 'host';
+  /** Is told what is not as it should be on this machine. */
+  readonly onNote?: (message: string) => void;
 }
 
 /**
@@ -36,6 +39,7 @@ export async function runImage(options: RunOptions): Promise<number> {
   const args = commandOf(config, options);
   const layers = await store.imageSource.layersOf(resolved.identifier);
   const overlays = new OverlayRoots({ work: store.state.work, layers: store.layers });
+  const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
   try {
     await using root = await overlays.mount(layers, signal);
     const terminal = process.stdin.isTTY && process.stdout.isTTY;
@@ -44,7 +48,7 @@ export async function runImage(options: RunOptions): Promise<number> {
       env: [...(config.Env ?? []), ...(terminal ? ['TERM=xterm'] : []), ...(options.env ?? [])],
       cwd: options.workdir ?? (config.WorkingDir || '/'),
       user: options.user ?? config.User ?? '',
-      network: options.network ?? 'default',
+      network: await networks.open(options.network ?? 'default', options.onNote ?? (() => undefined)),
       security: 'sandbox',
       hostname: 'tsbuild',
       mounts: [],
@@ -53,6 +57,7 @@ export async function runImage(options: RunOptions): Promise<number> {
     const { exitCode } = await createExecutorSelector()().run(spec, { inherit: true, terminal }, signal);
     return exitCode;
   } finally {
+    await networks.close();
     await overlays.close();
   }
 }

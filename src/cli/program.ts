@@ -310,7 +310,7 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
     .option('-u, --user <user>', 'user, as in USER')
     .option('-w, --workdir <dir>', 'working directory')
     .option('--entrypoint <program>', 'in place of the image’s entrypoint')
-    .option('--network <mode>', 'host or none')
+    .option('--network <mode>', 'default, none or host')
     .addOption(new Option('--rm').hideHelp())
     .passThroughOptions()
     .action(async (image: string, command: string[], options) => {

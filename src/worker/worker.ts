@@ -2,6 +2,7 @@ import type { LockAcquirer, OpResolver } from '../graph/contract.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
 import { createExecutorSelector } from './executor/select-executor.js';
+import { BuildNetworks } from './network/build-network.js';
 import type { SecretReader } from './ops/exec-mounts.js';
 import { createExecOp } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
@@ -31,6 +32,8 @@ export interface WorkerOptions {
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
 export interface Worker {
   readonly resolve: OpResolver;
+  /** No step runs any more: begins to end what only steps need. */
+  idle(): void;
   /** Ends what is still mounted and removes the process's scratch space. */
   close(): Promise<void>;
 }
@@ -39,6 +42,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket, timeLimits } =
     options;
   const overlays = new OverlayRoots({ work: state.work, layers });
+  const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
   const executor = createExecutorSelector();
   const local = new Map<string, LocalContext>();
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
@@ -67,6 +71,7 @@ export function createWorker(options: WorkerOptions): Worker {
         return createExecOp(vertex, {
           overlays,
           layers,
+          networks,
           executor,
           logs: state.logs,
           cacheMounts: state.mounts,
@@ -88,5 +93,9 @@ export function createWorker(options: WorkerOptions): Worker {
         return createImageSourceOp(op, imageSource);
     }
   };
-  return { resolve, close: () => overlays.close() };
+  const close = async () => {
+    await networks.close();
+    await overlays.close();
+  };
+  return { resolve, idle: () => void networks.close(), close };
 }

@@ -12,6 +12,7 @@ import { hostPlatform } from '../../src/oci/platform.js';
 import { createLockAcquirer } from '../../src/worker/sys/flock.js';
 import { createExecutorSelector } from '../../src/worker/executor/select-executor.js';
 import { createExecOp, type ExecOpDeps } from '../../src/worker/ops/exec-op.js';
+import { BuildNetworks } from '../../src/worker/network/build-network.js';
 import { LayerStore } from '../../src/worker/snapshot/layer-store.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
@@ -29,8 +30,10 @@ describe('RUN', () => {
     fetchBlob: () => Promise.reject(new Error('nothing to fetch')),
   });
   const overlays = new OverlayRoots({ work: state.work, layers });
+  const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
   const deps: ExecOpDeps = {
     overlays,
+    networks,
     layers,
     executor: createExecutorSelector(),
     logs: state.logs,
@@ -48,7 +51,8 @@ describe('RUN', () => {
     base = createSnapshotResult([await layers.commitDirectory(upper, [], CREATED_AT)]);
   });
 
-  afterEach(() => {
+  afterEach(async () => {
+    await networks.close();
     expect(readdirSync(state.work).flatMap((own) => readdirSync(join(state.work, own)))).to.deep.equal([]);
   });
 

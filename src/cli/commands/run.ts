@@ -19,7 +19,9 @@ export async function runRun(
 ): Promise<number> {
   const { network, user, workdir, entrypoint } = flags;
   if (network !== undefined && network !== 'host' && network !== 'none' && network !== 'default') {
-    throw new BuildError('USAGE', `--network "${network}" is not known`, { hint: 'use host or none' });
+    throw new BuildError('USAGE', `--network "${network}" is not known`, {
+      hint: 'use default, none or host',
+    });
   }
   const env = (flags.env ?? []).flatMap((pair) =>
     pair.includes('=') ? [pair] : process.env[pair] === undefined ? [] : [`${pair}=${process.env[pair]}`],
@@ -29,6 +31,7 @@ export async function runRun(
     image,
     command,
     env,
+    onNote: (message) => process.stderr.write(`${message}\n`),
     ...(network === undefined ? {} : { network }),
     ...(user === undefined ? {} : { user }),
     ...(workdir === undefined ? {} : { workdir }),

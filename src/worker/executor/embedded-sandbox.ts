@@ -33,6 +33,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
         '--mount',
         '--ipc',
         '--uts',
+        '--cgroup',
         ...(spec.network === 'none' ? ['--net'] : []),
       ];
       const options = ['--fork', '--kill-child', '--propagation', 'private', ...namespaces];
@@ -83,6 +84,7 @@ function createInput(spec: ProcessSpec): SandboxInput {
     groups: spec.additionalGids,
     hostname: spec.hostname,
     raiseLoopback: spec.network === 'none',
+    networkNamespace: typeof spec.network === 'object' ? spec.network.namespace : '',
     bindSys: spec.network === 'host' && inUserNamespace(),
     writableSys: !sandboxed,
     shmSizeKb: Math.ceil((spec.shmSizeBytes ?? 64 << 20) / 1024),

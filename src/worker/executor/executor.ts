@@ -1,6 +1,6 @@
 /**
- * Runs one process on a root file system, isolated by namespaces: pid, mount, ipc and uts always, a network of its own (with
- * nothing but loopback) for `network: 'none'`.
+ * Runs one process on a root file system, isolated by namespaces: pid, mount, ipc, uts and cgroup always; the network is the
+ * host's, one with nothing but loopback for `none`, or a namespace that is there already.
  *
  * `run` resolves with the exit code once the process and everything it started are gone. Output is handed on as it
  * comes, all of it, before `run` resolves. When the signal is aborted everything is killed within a second, then `run`
@@ -28,7 +28,7 @@ export interface ProcessSpec {
   readonly gid: number;
   readonly additionalGids: readonly number[];
   readonly hostname: string;
-  readonly network: 'host' | 'none';
+  readonly network: ProcessNetwork;
   /** `insecure`: all capabilities, nothing masked. */
   readonly security: 'sandbox' | 'insecure';
   readonly mounts: readonly ProcessMount[];
@@ -38,6 +38,9 @@ export interface ProcessSpec {
   readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
   readonly readonlyRootfs?: boolean;
 }
+
+/** `namespace` is the path of a network namespace. */
+export type ProcessNetwork = 'host' | 'none' | { readonly namespace: string };
 
 /** A bind mount; the target exists in the root file system, or is below /dev. */
 export interface ProcessMount {

@@ -57,13 +57,19 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
         { type: 'mount' },
         { type: 'ipc' },
         { type: 'uts' },
-        ...(spec.network === 'none' ? [{ type: 'network' }] : []),
+        { type: 'cgroup' },
+        ...networkNamespace(spec),
       ],
       maskedPaths: sandboxed ? MASKED_PATHS : [],
       readonlyPaths: sandboxed ? READONLY_PATHS : [],
-      ...(sandboxed ? { seccomp: seccompProfile() } : {}),
+      ...(sandboxed ? { seccomp: seccompProfile(capabilities) } : {}),
     },
   };
+}
+
+function networkNamespace({ network }: ProcessSpec): { type: string; path?: string }[] {
+  if (network === 'host') return [];
+  return [{ type: 'network', ...(network === 'none' ? {} : { path: network.namespace }) }];
 }
 
 /** No limit is the largest number of 64 bits, which JSON has only as text of its own: crun and runc take -1 for it. */

@@ -1,94 +1,75 @@
-/**
- * System calls that no build needs and that widen the kernel's attack surface: those that Docker's default profile denies to
- * a process with Docker's default capabilities. A list of denials: a list of all that is allowed costs three times as much at every start.
- */
-const DENIED = [
-  'acct',
-  'add_key',
-  'bpf',
-  'clock_adjtime',
-  'clock_settime',
-  'create_module',
-  'delete_module',
-  'finit_module',
-  'fsconfig',
-  'fsmount',
-  'fsopen',
-  'fspick',
-  'get_kernel_syms',
-  'get_mempolicy',
-  'init_module',
-  'io_uring_enter',
-  'io_uring_register',
-  'io_uring_setup',
-  'ioperm',
-  'iopl',
-  'kcmp',
-  'kexec_file_load',
-  'kexec_load',
-  'keyctl',
-  'lookup_dcookie',
-  'mbind',
-  'migrate_pages',
-  'mount',
-  'mount_setattr',
-  'move_mount',
-  'move_pages',
-  'nfsservctl',
-  'open_by_handle_at',
-  'open_tree',
-  'perf_event_open',
-  'pivot_root',
-  'query_module',
-  'quotactl',
-  'quotactl_fd',
-  'reboot',
-  'request_key',
-  'set_mempolicy',
-  'setns',
-  'settimeofday',
-  'stime',
-  'swapoff',
-  'swapon',
-  '_sysctl',
-  'sysfs',
-  'umount',
-  'umount2',
-  'unshare',
-  'uselib',
-  'userfaultfd',
-  'ustat',
-  'vhangup',
-  'vm86',
-  'vm86old',
-];
+import type { Capability } from './capabilities.js';
+import {
+  ALLOWED,
+  ALLOWED_WITH,
+  ARCHITECTURES,
+  DENIED_SOCKET_DOMAINS,
+  PERSONALITIES,
+} from './seccomp-syscalls.js';
 
+const EPERM = 1;
 const ENOSYS = 38;
-const CLONE_NEW_NAMESPACES = 0x7e020000;
+const NEW_NAMESPACES = 0x7e020000;
+const LAST_SOCKET_DOMAIN = 45;
 
-/** Names that a libseccomp does not know are skipped by the runtimes. */
-export function seccompProfile(): object {
-  const errnoRet = 1;
+interface Rule {
+  readonly names: readonly string[];
+  readonly action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
+  readonly errnoRet?: number;
+  readonly args?: readonly { index: number; value: number; valueTwo?: number; op: string }[];
+}
+
+/**
+ * Docker's default filter of system calls for a process with these capabilities, in the OCI form: what is not named fails with EPERM.
+ */
+export function seccompProfile(
+  capabilities: readonly Capability[],
+  architecture: NodeJS.Architecture = process.arch,
+): object {
+  const machine = ARCHITECTURES[architecture];
+  const byCapability = capabilities.flatMap((capability) => ALLOWED_WITH[capability] ?? []);
   return {
-    defaultAction: 'SCMP_ACT_ALLOW',
+    defaultAction: 'SCMP_ACT_ERRNO',
+    defaultErrnoRet: EPERM,
+    ...(machine ? { architectures: [machine.name] } : {}),
     syscalls: [
-      { names: DENIED, action: 'SCMP_ACT_ERRNO', errnoRet },
-      // libc falls back to clone, whose flags can be looked at.
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
-      ...namespaceFlags().map((flag) => ({
-        names: ['clone'],
-        action: 'SCMP_ACT_ERRNO',
-        errnoRet,
-        args: [
-          { index: process.arch === 's390x' ? 1 : 0, value: flag, valueTwo: flag, op: 'SCMP_CMP_MASKED_EQ' },
-        ],
-      })),
+      allow([...new Set([...ALLOWED, ...(machine?.allowed ?? []), ...byCapability])]),
+      ...(capabilities.includes('CAP_SYS_ADMIN') ? [] : cloneRules(architecture)),
+      ...PERSONALITIES.map((value) => allowFor('personality', value, 'SCMP_CMP_EQ')),
+      ...socketRules(),
     ],
   };
 }
 
-/** One rule for each bit: a masked comparison cannot say "any of". */
-function namespaceFlags(): number[] {
-  const bits = Array.from({ length: 31 }, (_, i) => 2 ** i);
-  return bits.filter((bit) => (CLONE_NEW_NAMESPACES & bit) !== 0);
+/** No namespaces. clone3 hides its flags behind a pointer: libc falls back to clone where it is told that there is no clone3. */
+function cloneRules(architecture: NodeJS.Architecture): Rule[] {
+  const index = architecture === 's390x' ? 1 : 0;
+  return [
+    {
+      ...allow(['clone']),
+      args: [{ index, value: NEW_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+    },
+    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+  ];
+}
+
+/** Two comparisons of one argument are alternatives for runc, so a range is open at one end; the domains after it are named. */
+function socketRules(): Rule[] {
+  const firstDenied = Math.min(...DENIED_SOCKET_DOMAINS);
+  const others = Array.from(
+    { length: LAST_SOCKET_DOMAIN - firstDenied },
+    (_, i) => firstDenied + 1 + i,
+  ).filter((domain) => !DENIED_SOCKET_DOMAINS.has(domain));
+  return [
+    allowFor('socket', firstDenied, 'SCMP_CMP_LT'),
+    ...others.map((domain) => allowFor('socket', domain, 'SCMP_CMP_EQ')),
+  ];
+}
+
+function allow(names: readonly string[]): Rule {
+  return { names, action: 'SCMP_ACT_ALLOW' };
+}
+
+function allowFor(name: string, value: number, op: string): Rule {
+  return { ...allow([name]), args: [{ index: 0, value, op }] };
 }

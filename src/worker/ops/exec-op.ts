@@ -14,6 +14,7 @@ import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
 import { runGracefully } from '../executor/graceful.js';
+import type { BuildNetworks } from '../network/build-network.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
 import { isRunnable } from './emulation.js';
@@ -27,6 +28,7 @@ import { VertexLog } from './vertex-log.js';
 /** What an exec op needs of the worker. */
 export interface ExecOpDeps extends MountDependencies {
   readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes' | 'isListed'>;
+  readonly networks: Pick<BuildNetworks, 'open'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
   /** Directory of logs. */
@@ -97,8 +99,10 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
   await using sources = await openMountSources(op, inputs.map(snapshotOf), root.directory, deps, job);
+  const network = await deps.networks.open(op.network, (message) => job.note(message));
   const { spec, removeStubs } = prepareProcess(root, {
     ...op,
+    network,
     env: [...op.env, ...proxyEnv, ...sources.env],
     mounts: sources.mounts,
     extraHosts,

@@ -5,10 +5,11 @@ import { BuildError } from '../../errors.js';
 import type { ExecOp } from '../../graph/op.js';
 import { LIMITS } from '../../oci/limits.js';
 import type { ProcessMount, ProcessSpec } from '../executor/executor.js';
-import { DEFAULT_HOSTNAME, hostsFile, resolvConf } from '../executor/network-files.js';
+import { DEFAULT_HOSTNAME, hostsFile } from '../executor/network-files.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import { createMountStubs } from '../executor/stubs.js';
 import { homeOf, type ProcessUser, resolveUser } from '../executor/user.js';
+import type { Network } from '../network/network.js';
 import type { MountedRoot } from '../snapshot/overlay.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -16,8 +17,9 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 /** A process as an image or an instruction describes it. */
 export interface ProcessRequest extends Pick<
   ExecOp,
-  'args' | 'env' | 'cwd' | 'user' | 'network' | 'security' | 'shmSizeBytes' | 'ulimits'
+  'args' | 'env' | 'cwd' | 'user' | 'security' | 'shmSizeBytes' | 'ulimits'
 > {
+  readonly network: Network;
   readonly hostname?: string;
   /** Their targets are made where they are missing. */
   readonly mounts: readonly ProcessMount[];
@@ -34,11 +36,15 @@ export function prepareProcess(
   root: Pick<MountedRoot, 'path' | 'directory'>,
   request: ProcessRequest,
 ): { spec: ProcessSpec; removeStubs: () => void } {
+  const { network } = request;
   const passwd = readText(root.path, '/etc/passwd');
   const user = resolveUser(request.user, { passwd, group: readText(root.path, '/etc/group') });
   const hostname = request.hostname ?? DEFAULT_HOSTNAME;
   const mounts = [
-    ...networkMounts(root.directory, hostsFile(hostname, request.extraHosts)),
+    ...networkMounts(root.directory, {
+      '/etc/resolv.conf': network.resolvConf,
+      '/etc/hosts': hostsFile(hostname, request.extraHosts, network.hostAddress),
+    }),
     ...request.mounts,
   ];
   const removeStubs = createMountStubs(root.path, mounts);
@@ -51,7 +57,7 @@ export function prepareProcess(
     cwd: request.cwd,
     ...user,
     hostname,
-    network: request.network === 'none' ? 'none' : 'host',
+    network: network.process,
     security: request.security,
     ...(request.shmSizeBytes === undefined ? {} : { shmSizeBytes: request.shmSizeBytes }),
     rlimits: (request.ulimits ?? []).map(parseUlimit),
@@ -89,8 +95,7 @@ function readText(rootfs: string, path: string): string {
 }
 
 /** Files of the run's directory in place of the image's. */
-function networkMounts(directory: string, hosts: string): ProcessMount[] {
-  const files = { '/etc/resolv.conf': resolvConf(), '/etc/hosts': hosts };
+function networkMounts(directory: string, files: Readonly<Record<string, string>>): ProcessMount[] {
   return Object.entries(files).map(([target, text]) => {
     const source = join(directory, target.slice('/etc/'.length));
     writeFileSync(source, text);

@@ -5,6 +5,7 @@ import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
+import { sweepNetworks } from '../network/veth-network.js';
 import { sweepWork, WorkDirectory } from './work-directory.js';
 
 /** Where the directories of layers come from: the layer store. */
@@ -80,6 +81,11 @@ export class OverlayRoots {
     this.#own = undefined;
   }
 
+  /** A new directory in the scratch space of this process. */
+  async createDirectory(): Promise<string> {
+    return (await this.#workDirectory()).create();
+  }
+
   /** Scratch space of this process, on the file system of the layers; `close` removes it. */
   workDirectory(): string {
     this.#own ??= new WorkDirectory(this.#work);
@@ -88,7 +94,7 @@ export class OverlayRoots {
 
   async #workDirectory(): Promise<WorkDirectory> {
     this.#own ??= new WorkDirectory(this.#work);
-    this.#swept ??= sweepWork(this.#work);
+    this.#swept ??= sweepWork(this.#work).then(sweepNetworks);
     await this.#swept;
     return this.#own;
   }

@@ -56,11 +56,14 @@ export async function sweepWork(work: string): Promise<void> {
   }
 }
 
-/** A run outlives a tsbuild that was killed; its mount table tells it from a later process with the same pid. */
+/** A run outlives a tsbuild that was killed; its mounts or its arguments tell it from a later process with the same pid. */
 function killLeftProcess(run: string): void {
   try {
     const pid = Number.parseInt(readFileSync(join(run, PID_FILE), 'utf8'), 10);
-    if (readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(run)) process.kill(pid, 'SIGKILL');
+    const isOfRun = ['mountinfo', 'cmdline'].some((file) =>
+      readFileSync(`/proc/${pid}/${file}`, 'utf8').includes(run),
+    );
+    if (isOfRun) process.kill(pid, 'SIGKILL');
   } catch {
     // No such file or process: nothing is left of it.
   }

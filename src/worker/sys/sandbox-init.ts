@@ -14,6 +14,8 @@ export interface SandboxInput {
   readonly groups: readonly number[];
   readonly hostname: string;
   readonly raiseLoopback: boolean;
+  /** Path of the network namespace to be in; empty: stay. */
+  readonly networkNamespace: string;
   readonly bindSys: boolean;
   readonly writableSys: boolean;
   readonly shmSizeKb: number;
@@ -66,6 +68,7 @@ function becomeProcess(load: (name: string) => unknown): void {
   const control = define('int ioctl(int fd, ulong request, void *argument)');
   const setDescriptorFlags = define('int fcntl(int fd, int command, int flags)');
   const execve = define('int execve(const char *path, const char **argv, const char **envp)');
+  const setns = define('int setns(int fd, int type)');
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const setSignal = libc.func('void *signal(int number, void *action)');
 
@@ -79,6 +82,7 @@ function becomeProcess(load: (name: string) => unknown): void {
     recursive: 16384,
     strictAtime: 1 << 24,
   };
+  const newNetwork = 0x40000000;
   const secure = flag.nosuid | flag.nodev | flag.noexec;
   const at = (path: string) => input.rootfs + path;
 
@@ -230,6 +234,7 @@ function becomeProcess(load: (name: string) => unknown): void {
     mount(input.rootfs, input.rootfs, null, flag.bind | flag.recursive, null);
     sethostname(input.hostname, Buffer.byteLength(input.hostname));
     if (input.raiseLoopback) raiseLoopback();
+    if (input.networkNamespace !== '') setns(fs.openSync(input.networkNamespace, 'r'), newNetwork);
     mountSystem();
     for (const { source, target, readonly } of input.mounts) {
       makeTarget(source, target);
