@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { BuildError } from '../errors.js';
@@ -121,15 +122,17 @@ async function* throughLegacyStream(
   yield* taken();
 }
 
-/** Deterministic: no name, no time, the same level everywhere. */
-export function compressGzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return Readable.from(source, { objectMode: false }).compose(zlib.createGzip({ chunkSize: 1 << 18 }));
-}
-
 /** @throws UNSUPPORTED where nothing on this machine writes zstd */
 export async function compressZstd(source: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   return zstdStream('compress', source);
 }
+
+const ZSTD_LEVEL = 3;
+
+/**
+ * With workers, even with one, zstd cuts its input into jobs of a fixed size: the bytes are the same for any number of them.
+ */
+const ZSTD_ARGUMENTS = { compress: ['-q', '-c', `-${ZSTD_LEVEL}`, '-T0'], decompress: ['-q', '-c', '-d'] };
 
 /** zstd-napi where it was installed, else Node's own (22.15 and later), else the zstd program. */
 async function zstdStream(
@@ -145,7 +148,8 @@ async function zstdStream(
 async function zstdNapi(direction: 'compress' | 'decompress') {
   try {
     const zstd = await import('zstd-napi');
-    return direction === 'compress' ? new zstd.CompressStream() : new zstd.DecompressStream();
+    if (direction === 'decompress') return new zstd.DecompressStream();
+    return new zstd.CompressStream({ compressionLevel: ZSTD_LEVEL, nbWorkers: availableParallelism() });
   } catch {
     return undefined;
   }
@@ -160,7 +164,7 @@ async function* throughProgram(
   source: Readable,
   direction: 'compress' | 'decompress',
 ): AsyncIterable<Uint8Array> {
-  const child = spawn('zstd', ['-q', '-c', ...(direction === 'compress' ? ['-3'] : ['-d'])], {
+  const child = spawn('zstd', ZSTD_ARGUMENTS[direction], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const failure = new Promise<Error | undefined>((resolve) => {
