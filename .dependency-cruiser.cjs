@@ -4,7 +4,7 @@ const ranks = [
   ['^src/graph/'],
   ['^src/frontend/', '^src/cache/'],
   ['^src/solver/', '^src/worker/'],
-  ['^src/exporter/', '^src/doctor/'],
+  ['^src/exporter/', '^src/doctor/', '^src/prune/'],
   ['^src/[^/]+\\.ts$'],
   ['^src/cli/'],
 ];

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { locateError } from './errors.js';
 import { openDeadline } from './deadline.js';
+import { sharesDisk, SpaceMaker, withSpace } from './disk-full.js';
 import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
@@ -9,7 +10,7 @@ import type { BuiltImage, Result, SnapshotResult } from './graph/contract.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
-import type { ProgressListener } from './progress.js';
+import { formatBytes, type ProgressListener } from './progress.js';
 import { createExplainer } from './explain.js';
 import { RemoteCaches } from './remote-caches.js';
 import { Solver, type SolvedVertex } from './solver/solver.js';
@@ -34,25 +35,50 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
   using store = openStore(options);
-  const compilation = await compile(options, store, signal);
+  const space = new SpaceMaker(store, signal);
+  const compilation = await space.retrying('reading the Dockerfile and its images', () =>
+    compile(options, store, signal),
+  );
   try {
-    return await buildCompiled(options, { store, compilation, names, signal });
+    const result = await buildCompiled(options, { store, space, compilation, names, signal });
+    if (result.stats.executed > 0) await keepStoreSize(options, store, signal);
+    return result;
   } catch (error) {
-    throw await withSource(error, compilation.input);
+    throw await withSource(await space.explained(error), compilation.input);
   } finally {
     compilation.agents.close();
   }
 }
 
+/** What was built is there: a prune that fails is no failure of the build. */
+async function keepStoreSize(
+  { keepStorageBytes: keepBytes, configFile, onProgress }: BuildOptions,
+  store: Store,
+  signal: AbortSignal,
+): Promise<void> {
+  const { keepSize } = await import('./disk.js');
+  try {
+    const pruned = await keepSize(store, { keepBytes, configFile, signal });
+    if (!pruned || pruned.removed.length === 0) return;
+    const message = `pruned ${formatBytes(pruned.bytes)} of the store, ${pruned.removed.length} things, to keep its size`;
+    onProgress?.({ kind: 'note', atMs: Date.now(), message });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const message = `the store could not be pruned: ${(error as Error).message}`;
+    onProgress?.({ kind: 'warning', atMs: Date.now(), message });
+  }
+}
+
 interface BuildContext {
   readonly store: Store;
+  readonly space: SpaceMaker;
   readonly compilation: Compilation;
   readonly names: readonly string[];
   readonly signal: AbortSignal;
 }
 
 async function buildCompiled(options: BuildOptions, context: BuildContext): Promise<BuildResult> {
-  const { store, compilation, signal } = context;
+  const { store, space, compilation, signal } = context;
   const { frontend, input, remote, agents, secret } = compilation;
   const onProgress = options.onProgress ?? (() => undefined);
   const warnings = frontend.warnings;
@@ -71,7 +97,8 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   const isAvailable = (result: SnapshotResult) =>
     result.layers.every((layer) => store.layers.isAvailable(layer));
   const caches = new RemoteCaches(options, { store, isAvailable, signal, onProgress });
-  const solving = { caches, isAvailable, store, worker, signal, onProgress };
+  const solving = { caches, isAvailable, space, store, worker, signal, onProgress };
+  const exporting = (images: readonly BuiltImage[]) => () => exportAll(options, images, context, onProgress);
   const attempt = async (): Promise<BuildResult> => {
     const { results, stats, solved } = await solve(options, frontend, solving);
     const images = builtImages(frontend, results);
@@ -83,7 +110,9 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     }
     worker.idle();
     const [exported] = await Promise.all([
-      exportAll(options, images, context, onProgress),
+      sharesDisk(store, options.outputs ?? [])
+        ? space.retrying('the export', exporting(images))
+        : exporting(images)(),
       caches.export(solved, images),
     ]);
     return { ...exported, warnings, stats };
@@ -123,6 +152,7 @@ function withoutCache(definition: Definition): Definition {
 interface Solving {
   readonly caches: RemoteCaches;
   readonly isAvailable: (result: SnapshotResult) => boolean;
+  readonly space: SpaceMaker;
   readonly store: Store;
   readonly worker: Worker;
   readonly signal: AbortSignal;
@@ -133,7 +163,7 @@ interface Solving {
 async function solve(
   options: BuildOptions,
   frontend: FrontendResult,
-  { caches, isAvailable, store, worker, signal, onProgress }: Solving,
+  { caches, isAvailable, space, store, worker, signal, onProgress }: Solving,
 ): Promise<{
   results: (Result | undefined)[];
   stats: BuildResult['stats'];
@@ -142,7 +172,7 @@ async function solve(
   const { definition } = frontend;
   const explainer = createExplainer(options, { store, definition, onProgress });
   const solver = new Solver({
-    resolve: worker.resolve,
+    resolve: (vertex, graph) => withSpace(worker.resolve(vertex, graph), space),
     records: caches.records,
     isAvailable,
     lock: store.lock,

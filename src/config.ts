@@ -6,6 +6,12 @@ import { BuildError } from './errors.js';
 /** The config file (docs/config.md). */
 export interface TsbuildConfig {
   readonly registries: Readonly<Record<string, RegistryConfig>>;
+  readonly cache: CacheConfig;
+}
+
+export interface CacheConfig {
+  /** The store is pruned down to this at the end of a build that wrote something. */
+  readonly maxSizeBytes?: number;
 }
 
 export interface RegistryConfig {
@@ -17,7 +23,7 @@ export interface RegistryConfig {
   readonly ca?: string;
 }
 
-const EMPTY: TsbuildConfig = { registries: {} };
+const EMPTY: TsbuildConfig = { registries: {}, cache: {} };
 
 /**
  * Loads the config file: the one given, else `$TSBUILD_CONFIG`, else the XDG place, else /etc/tsbuild/config.yaml. Without
@@ -72,7 +78,25 @@ function readConfig(data: unknown, path: string): TsbuildConfig {
         readRegistry(value, `registries.${host}`, path),
       ]),
     ),
+    cache: readCache(top['cache'], path),
   };
+}
+
+function readCache(value: unknown, path: string): CacheConfig {
+  if (value === undefined) return {};
+  const { maxSize } = record(value, 'cache', path, ['maxSize']);
+  if (maxSize === undefined) return {};
+  const maxSizeBytes = parseSize(String(maxSize));
+  if (maxSizeBytes === undefined) throw invalid('cache.maxSize', 'a size such as 20GB', path);
+  return { maxSizeBytes };
+}
+
+/** `64m`, `1gb`, `20GiB`, `4096` in bytes; powers of 1024, as Docker reads sizes. Undefined for what is no size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text.trim());
+  return match
+    ? Math.round(Number(match[1]) * 1024 ** ' kmgt'.indexOf(match[2]!.toLowerCase() || ' '))
+    : undefined;
 }
 
 function readRegistry(value: unknown, key: string, path: string): RegistryConfig {

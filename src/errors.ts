@@ -37,6 +37,7 @@ export const ERROR_EXIT_STATUS = {
   EXPORT_FAILED: 1,
   NOT_REPRODUCIBLE: 1,
   STORE_FAILED: 1,
+  DISK_FULL: 1,
   INTERNAL: 1,
   // Registry and network
   REGISTRY_UNREACHABLE: 3,

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { prunedAtMs } from './cache/pruned.js';
 import { StepHistory } from './cache/step-history.js';
 import type { Definition } from './graph/definition.js';
 import type { BuildOptions } from './options.js';
@@ -52,7 +53,7 @@ export function createExplainer(
   return new Explainer({
     definition,
     history: openStepHistory(options, store),
-    prunedAtMs: () => undefined,
+    prunedAtMs: (key) => prunedAtMs(store.state.pruned, key),
     explainsAll: options.explain ?? false,
     onExplained: ({ digest }, explanation) =>
       onProgress({

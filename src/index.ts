@@ -12,9 +12,11 @@ export {
   saveImages,
   tagImage,
 } from './images.js';
+export { diskUsage, pruneStore } from './disk.js';
 export { examineMachine, examineStore } from './doctor.js';
 export { runImage } from './run.js';
 export type { Damage, ExamineStoreOptions, MachineReport, StoreCheck } from './doctor.js';
+export type { DiskUsage, PruneOptions, PruneResult } from './disk.js';
 export type { CheckResult, TargetDescription } from './describe.js';
 export type { Outline } from './frontend/outline.js';
 export { BuildError, StepFailures, type ErrorCode, type SourceLocation } from './errors.js';

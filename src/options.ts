@@ -62,6 +62,8 @@ export interface BuildOptions extends StoreOptions {
   readonly verifyReproducible?: boolean;
   /** Also asks tsbuild's own set of rules. */
   readonly checksExtra?: boolean;
+  /** The store is pruned down to this at the end; default: `cache.maxSize` of the config file, else a fifth of the disk. */
+  readonly keepStorageBytes?: number;
   /** Processes at once; default: the number of CPUs. */
   readonly jobs?: number;
   /** Of the whole build. What runs when it is over gets SIGTERM, and SIGKILL three seconds later; rejects with TIMED_OUT. */

@@ -80,3 +80,15 @@ export interface WarningEvent {
 }
 
 export type ProgressListener = (event: ProgressEvent) => void;
+
+/** `512B`, `1.5MB` (powers of ten, as Docker shows). */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)}${units[unit]}`;
+}

@@ -17,6 +17,8 @@ export interface CacheRecord {
   readonly keys?: readonly Digest[];
   /** The remote cache that it came from, in the build that imported it. */
   readonly importedFrom?: string;
+  /** How long the step ran: what its loss would cost. */
+  readonly runMs?: number;
 }
 
 /**
@@ -44,8 +46,8 @@ export class CacheRecords {
 
   /** Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. */
   save(key: Digest, record: CacheRecord): void {
-    const { name, createdAt, keys, result } = record;
-    writeChecked(this.#path(key), JSON.stringify({ name, createdAt, keys, layers: result.layers }));
+    const { name, createdAt, runMs, keys, result } = record;
+    writeChecked(this.#path(key), JSON.stringify({ name, createdAt, runMs, keys, layers: result.layers }));
   }
 
   delete(key: Digest): void {

@@ -28,8 +28,18 @@ export function checkedBody(text: string): string | undefined {
 
 /** Writes under a temporary name and renames, so that a reader sees the old file or the new one. */
 export function writeChecked(path: string, body: string): void {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(temporary, `${digestHex(digestOf(body))}\n${body}`);
-  renameSync(temporary, path);
+  replaceFile(path, `${digestHex(digestOf(body))}\n${body}`);
+}
+
+/** Gives a file new text, whole or not at all; nothing stays behind when the disk is full. */
+export function replaceFile(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    writeFileSync(temporary, text);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }

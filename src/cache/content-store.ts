@@ -73,8 +73,13 @@ export class ContentStore {
     const size = Buffer.byteLength(data);
     if (this.sizeOf(digest) === size && markUsed(this.path(digest))) return { digest, size };
     const temporary = this.temporaryPath();
-    await writeFile(temporary, data);
-    this.#commit(temporary, digest);
+    try {
+      await writeFile(temporary, data);
+      this.#commit(temporary, digest);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
     return { digest, size };
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../errors.js';
 import type { LockAcquirer } from '../graph/contract.js';
@@ -6,6 +6,7 @@ import type { Descriptor } from '../oci/descriptor.js';
 import { MEDIA_TYPES } from '../oci/descriptor.js';
 import type { ImageIndex } from '../oci/manifest.js';
 import { formatReference, parseReference, type Reference } from '../oci/reference.js';
+import { replaceFile } from './checked-file.js';
 import type { ContentStore } from './content-store.js';
 
 export const NAME_ANNOTATION = 'io.containerd.image.name';
@@ -124,8 +125,6 @@ export class ImageStore {
     mkdirSync(this.#content.root, { recursive: true });
     const layout = join(this.#content.root, 'oci-layout');
     if (!statSync(layout, { throwIfNoEntry: false })) writeFileSync(layout, '{"imageLayoutVersion":"1.0.0"}');
-    const temporary = `${this.#path}.${process.pid}`;
-    writeFileSync(temporary, JSON.stringify(index));
-    renameSync(temporary, this.#path);
+    replaceFile(this.#path, JSON.stringify(index));
   }
 }

@@ -32,6 +32,8 @@ export interface StateRoot {
   readonly pruned: string;
   /** One file for each use of the store by a living process. */
   readonly leases: string;
+  /** What prune took away and is about to remove. */
+  readonly trash: string;
   /** Scratch space of running processes: `<pid>-<random>/…`; swept by the next process that needs one. */
   readonly work: string;
 }
@@ -61,6 +63,7 @@ export function openStateRoot(path: string): StateRoot {
     damaged: join(path, 'damaged'),
     pruned: join(path, 'pruned'),
     leases: join(path, 'leases'),
+    trash: join(path, 'trash'),
     work: join(path, 'work'),
   };
   const version = readVersion(versionFile);
@@ -84,6 +87,7 @@ export function openStateRoot(path: string): StateRoot {
       state.logs,
       state.locks,
       state.leases,
+      state.trash,
       state.work,
     ]) {
       mkdirSync(dir, { recursive: true, mode: 0o700 });

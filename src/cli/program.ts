@@ -22,6 +22,8 @@ const COMMANDS = [
   'pull',
   'push',
   'run',
+  'du',
+  'prune',
   'doctor',
   'why',
   'version',
@@ -182,6 +184,7 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     .option('--metadata-file <file>', 'write digests and names as JSON to a file')
     .optionsGroup('Steps and cache:')
     .option('--no-cache', 'run every step again')
+    .option('--keep-storage <size>', 'prune the store down to this at the end (default: cache.maxSize)')
     .option('--no-cache-filter <stages>', 'run the steps of these stages again', list)
     .option(
       '--cache-from <spec>',
@@ -320,6 +323,24 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
 }
 
 function addStoreCommands(program: Command, context: CommandContext, exit: (status: number) => void): void {
+  const load = () => import('./commands/disk.js');
+  withStoreOptions(program.command('du'))
+    .description('print what the store takes on disk, and what prune would free')
+    .option('--verbose', 'every layer, cache mount, source, record and log with what keeps it')
+    .option('--format <format>', 'table or json', 'table')
+    .action(async (options) => (await load()).printUsage(options, context));
+  withStoreOptions(program.command('prune'))
+    .description('remove what neither an image nor a running build needs')
+    .option('-a, --all', 'also the records and unpacked layers of images, which stay')
+    .option('--filter <filter>', 'until=24h, type=…, id=…, description~=…; repeatable', list)
+    .option('--keep-storage <size>', 'keep so much; the same as --reserved-space')
+    .option('--reserved-space <size>', 'keep so much')
+    .option('--max-used-space <size>', 'remove only what is above this size')
+    .option('--min-free-space <size>', 'remove only until so much of the disk is free')
+    .option('--dry-run', 'say what would go, and why')
+    .option('-f, --force', 'do not ask')
+    .option('--format <format>', 'table or json', 'table')
+    .action(async (options) => (await load()).runPrune(options, context));
   withStoreOptions(program.command('doctor'))
     .description('examine this machine, or with --store everything that the store keeps')
     .option(

@@ -22,7 +22,13 @@ export interface ResultRecords {
   load(key: Digest): FoundRecord | undefined | Promise<FoundRecord | undefined>;
   save(
     key: Digest,
-    record: { result: SnapshotResult; name: string; createdAt: string; keys: readonly Digest[] },
+    record: {
+      result: SnapshotResult;
+      name: string;
+      createdAt: string;
+      keys: readonly Digest[];
+      runMs: number;
+    },
   ): void;
 }
 
@@ -232,10 +238,14 @@ export class Solver {
     cacheMap: CacheMap,
     keys: readonly Digest[],
   ): Promise<readonly Result[]> {
+    let runMs = 0;
     const outputs = await this.#lanes.run(op.lane, state.signal, async () => {
       await this.#options.witness?.runs(vertex, job);
       state.progress.started(vertex);
-      return op.exec(job, inputs);
+      const startedMs = performance.now();
+      const made = await op.exec(job, inputs);
+      runMs = Math.round(performance.now() - startedMs);
+      return made;
     });
     const [result] = outputs;
     this.#options.witness?.ended(vertex, 'made');
@@ -244,7 +254,7 @@ export class Solver {
       return outputs;
     }
     const kept = vertex.options.ignoreCache ? result : await this.#adopt(cacheMap, vertex, result);
-    this.#save(keys, vertex, kept);
+    this.#save(keys, vertex, kept, runMs);
     state.progress.done(vertex);
     return [kept];
   }
@@ -266,8 +276,8 @@ export class Solver {
     return record.result;
   }
 
-  #save(keys: readonly Digest[], vertex: Vertex, result: SnapshotResult): void {
-    const record = { result, name: vertex.options.name, createdAt: new Date().toISOString(), keys };
+  #save(keys: readonly Digest[], vertex: Vertex, result: SnapshotResult, runMs = 0): void {
+    const record = { result, name: vertex.options.name, createdAt: new Date().toISOString(), keys, runMs };
     for (const key of keys) this.#options.records.save(key, record);
   }
 

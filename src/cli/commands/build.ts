@@ -8,6 +8,7 @@ import { type CommandContext, type GlobalOptions, storeOptions } from '../comman
 import { parseDuration } from '../duration-option.js';
 import { parseCacheOption } from '../cache-option.js';
 import { parseOutput } from '../output-option.js';
+import { parseBytes } from '../size-option.js';
 import { parseSecret, parseSsh } from '../secret-option.js';
 import { type CallMethod, parseCall } from './call-method.js';
 import { createExplainReport } from '../explain-report.js';
@@ -51,6 +52,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly stepTimeout?: string;
   readonly idleTimeout?: string;
   readonly keepGoing?: boolean;
+  readonly keepStorage?: string;
   readonly network?: string;
   readonly addHost?: readonly string[];
   readonly quiet?: boolean;
@@ -138,6 +140,9 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...(flags.shmSize === undefined ? {} : { shmSizeBytes: parseBytes('--shm-size', flags.shmSize) }),
     ...(flags.checkExtra ? { checksExtra: true } : {}),
     ...(flags.verifyReproducible ? { verifyReproducible: true } : {}),
+    ...(flags.keepStorage === undefined
+      ? {}
+      : { keepStorageBytes: parseBytes('--keep-storage', flags.keepStorage) }),
     noCache: !flags.cache,
     noCacheFilter: (filter ?? []).flatMap((stages) => stages.split(',')),
     ...(flags.file === undefined ? {} : { file: flags.file }),
@@ -187,13 +192,6 @@ function readBuildArgFiles(files: readonly string[]): Record<string, string> {
   });
   const pairs = lines.filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'));
   return pairsOf('--build-arg-file', pairs, true);
-}
-
-/** `64m`, `1gb`, `4096`; powers of 1024. */
-function parseBytes(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text);
-  if (match) return Math.round(Number(match[1]) * 1024 ** ' kmgt'.indexOf(match[2]!.toLowerCase() || ' '));
-  throw new BuildError('USAGE', `${flag} "${text}" is not a size`, { hint: 'write it as 64m or 1g' });
 }
 
 function outputsOf(flags: BuildFlags): OutputSpec[] {

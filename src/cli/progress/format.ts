@@ -1,18 +1,8 @@
+export { formatBytes } from '../../progress.js';
+
 /** `0.4s`, `75.2s`. */
 export function formatSeconds(durationMs: number): string {
   return `${(Math.max(0, durationMs) / 1000).toFixed(1)}s`;
-}
-
-/** `512B`, `1.5MB` (powers of ten, as Docker shows). */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toPrecision(3)}${units[unit]}`;
 }
 
 /** Cells that a character takes in a terminal. */

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { JobContext, LockAcquirer, SnapshotResult } from '../../graph/contract.js';
 import type { CacheMount } from '../../graph/op.js';
@@ -49,6 +58,8 @@ export async function openCacheMount(
   async function ensure(directory: string): Promise<string> {
     const path = join(deps.cacheMounts, directory);
     if (!existsSync(path)) await create(path);
+    // For prune and du; its time is that of the last use.
+    writeFileSync(`${path}.json`, JSON.stringify({ id: mount.id }));
     return path;
   }
 

@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
 import type {
   CacheMap,
@@ -107,7 +108,11 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
     mounts: sources.mounts,
     extraHosts,
   });
-  await runProcess(op, spec, deps, job).finally(removeStubs);
+  await runProcess(op, spec, deps, job)
+    .catch((error: unknown) => {
+      throw fullDiskError(error, root.upper) ?? error;
+    })
+    .finally(removeStubs);
   root.unmount();
   const createdAt = new Date().toISOString();
   const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);
@@ -128,6 +133,19 @@ async function runProcess(op: ExecOp, spec: ProcessSpec, deps: ExecOpDeps, job: 
     },
   );
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
+}
+
+/** With less room than this, a program that fails has most likely met the end of the disk. */
+const ALMOST_FULL_BYTES = 4 << 20;
+
+/** What a failed program could not say: that its disk was full. Asked before its files go. */
+function fullDiskError(error: unknown, upper: string): BuildError | undefined {
+  if (!(error instanceof BuildError) || error.code !== 'RUN_FAILED') return undefined;
+  const { bavail, bsize, ffree, files } = statfsSync(upper);
+  const isFull = bavail * bsize < ALMOST_FULL_BYTES || (files > 0 && ffree < 16);
+  return isFull
+    ? new BuildError('DISK_FULL', `${error.message}; the disk of the store was full`, { cause: error })
+    : undefined;
 }
 
 function failedRun(op: ExecOp, why: string): BuildError {

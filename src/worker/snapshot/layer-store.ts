@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { replaceFile } from '../../cache/checked-file.js';
 import type { ContentStore } from '../../cache/content-store.js';
 import { removeLeftovers } from '../../cache/leftovers.js';
 import type { StateRoot } from '../../cache/state-root.js';
@@ -334,6 +335,5 @@ function readJson<T>(path: string): T | undefined {
 
 function writeJson(path: string, value: unknown): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.${process.pid}`, JSON.stringify(value));
-  renameSync(`${path}.${process.pid}`, path);
+  replaceFile(path, JSON.stringify(value));
 }

@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { replaceFile } from '../../cache/checked-file.js';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError } from '../../errors.js';
 import type { TransferListener } from '../../graph/contract.js';
@@ -175,8 +176,7 @@ export class HttpSource {
   #remember(url: string, known: Known): void {
     const path = this.#path(url);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.${process.pid}`, JSON.stringify(known));
-    renameSync(`${path}.${process.pid}`, path);
+    replaceFile(path, JSON.stringify({ ...known, url: shown(url) }));
   }
 
   #path(url: string): string {

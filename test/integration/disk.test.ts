@@ -1,0 +1,159 @@
+import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DiskUsage, PruneResult } from '../../src/disk.js';
+import { makeBaseRootfs } from '../kit/base-image.js';
+import { mustRun, tsbuildIn } from '../kit/cli.js';
+import { makeContext } from '../kit/context.js';
+import { needs } from '../kit/needs.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+
+const baseTar = join(tmpDir(), 'base.tar');
+
+async function storeWithBase() {
+  const root = tmpDir();
+  const tsbuild = tsbuildIn(root);
+  await tsbuild.must(['import', baseTar, 'base']);
+  const json = async <T>(...args: string[]): Promise<T> =>
+    JSON.parse((await tsbuild.must([...args, '--format', 'json'])).stdout) as T;
+  return {
+    root,
+    ...tsbuild,
+    build: (context: string, ...flags: string[]) =>
+      tsbuild.must(['build', context, '--progress', 'plain', ...flags]),
+    usage: () => json<DiskUsage>('du'),
+    prune: (...flags: string[]) => json<PruneResult>('prune', ...flags),
+  };
+}
+
+function duBytes(root: string): number {
+  return Number(execFileSync('du', ['-s', '--block-size=1', root], { encoding: 'utf8' }).split('\t')[0]);
+}
+
+/** Two layers of 1 MB, one of 4 MB, a cache mount. */
+const context = () =>
+  makeContext({
+    Dockerfile: [
+      'FROM base',
+      'COPY big /big',
+      'RUN dd if=/dev/urandom of=/a bs=1024 count=1024 && ln /a /b',
+      'RUN --mount=type=cache,id=npm,target=/c dd if=/dev/zero of=/c/x bs=1024 count=512 && sleep 1 && cp /a /d',
+    ].join('\n'),
+    big: Buffer.alloc(4 << 20, 'x'),
+  });
+
+describe('the size of the store', function () {
+  this.timeout(120_000);
+  before(async function () {
+    needs(this, 'root', { program: 'crun' });
+    await mustRun('tar', ['-C', makeBaseRootfs(), '-cf', baseTar, '.']);
+  });
+
+  describe('du', () => {
+    it('accounts what du counts, within 2 percent, and names what takes it', async () => {
+      const store = await storeWithBase();
+      await store.build(context(), '-t', 'app');
+      await store.build(context(), '-o', `type=tar,dest=${join(tmpDir(), 'x.tar')}`);
+      const usage = await store.usage();
+      const real = duBytes(store.root);
+      expect(Math.abs(usage.totalBytes - real) / real).to.be.below(0.02);
+      const sum = usage.items.reduce((total, item) => total + item.bytes, usage.otherBytes);
+      expect(sum).to.equal(usage.totalBytes);
+      expect(usage.types.map(({ type }) => type)).to.include.members([
+        'layer',
+        'directory',
+        'record',
+        'mount',
+        'log',
+      ]);
+      expect(usage.items.find(({ type }) => type === 'mount')!.description).to.equal('cache mount npm');
+      const app = usage.images.find(({ name }) => name.endsWith('/app:latest'))!;
+      expect(app.bytes).to.be.greaterThan(6 << 20);
+      expect(app.sharedBytes)
+        .to.be.greaterThan(1 << 20)
+        .and.below(app.bytes);
+      expect(usage.prunableBytes).to.equal((await store.prune('--dry-run')).bytes);
+    });
+
+    it('is read by people', async () => {
+      const store = await storeWithBase();
+      await store.build(context(), '-t', 'app');
+      const { stdout } = await store.must(['du', '--verbose']);
+      expect(stdout).to.match(/^WHAT +COUNT +SIZE +PRUNABLE\n/);
+      expect(stdout).to.match(/^cache mounts +1 +\d+kB +\d+kB$/m);
+      expect(stdout).to.match(/^docker.io\/library\/app:latest +\S+MB +\S+MB$/m);
+      expect(stdout).to.match(
+        /^[0-9a-f]{12} +layer +\S+MB +\S.* ago +\[2\/4\] COPY big \/big +docker.io\/library\/app:latest$/m,
+      );
+    });
+  });
+
+  describe('prune', () => {
+    it('leaves images whole, and the records of their steps', async () => {
+      const store = await storeWithBase();
+      const dir = context();
+      await store.build(dir, '-t', 'app');
+      const { removed } = await store.prune();
+      expect(removed.map(({ type }) => type))
+        .to.include('mount')
+        .and.not.include('layer')
+        .and.not.include('record');
+      expect((await store.build(dir, '-t', 'app')).stderr).to.match(/CACHED[\s\S]*CACHED[\s\S]*CACHED/);
+      expect((await store.must(['run', 'app', 'sh', '-c', 'cmp /a /d && echo equal'])).stdout).to.equal(
+        'equal\n',
+      );
+    });
+
+    it('takes the layers of an image that has no name any more, and says so of each', async () => {
+      const store = await storeWithBase();
+      await store.build(context(), '-t', 'app');
+      await store.must(['rmi', 'app']);
+      const before = duBytes(store.root);
+      const { stdout } = await store.must(['prune', '-f']);
+      expect(stdout).to.match(
+        /^[0-9a-f]{12} +layer +4\.\d+MB +\S.* ago +\[2\/4\] COPY big \/big +no image needs it$/m,
+      );
+      const freed = /^freed ([\d.]+)MB$/m.exec(stdout)![1]!;
+      expect(Math.abs(before - duBytes(store.root) - Number(freed) * 1e6)).to.be.below(before * 0.02);
+      expect((await store.usage()).items.filter(({ type }) => type === 'layer')).to.have.length(1);
+      expect((await store.run(['doctor', '--store'])).status).to.equal(0);
+    });
+
+    it('with --dry-run removes nothing', async () => {
+      const store = await storeWithBase();
+      await store.build(context());
+      const before = (await store.usage()).totalBytes;
+      const { stdout } = await store.must(['prune', '--dry-run', '--all']);
+      expect(stdout).to.match(/^would free \S+MB$/m);
+      expect((await store.usage()).totalBytes).to.equal(before);
+    });
+
+    it('takes what the filters say', async () => {
+      const store = await storeWithBase();
+      await store.build(context());
+      expect((await store.prune('--filter', 'until=24h')).removed).to.deep.equal([]);
+      const { removed } = await store.prune('--filter', 'type=mount,description~=npm');
+      expect(removed.map(({ type }) => type)).to.deep.equal(['mount']);
+      expect(readdirSync(join(store.root, 'mounts'))).to.deep.equal([]);
+    });
+
+    it('stops at the limit, and takes what is made again soonest', async () => {
+      const store = await storeWithBase();
+      const dir = context();
+      await store.build(dir, '-o', 'type=cacheonly');
+      const { totalBytes } = await store.usage();
+      const { removed } = await store.prune('--max-used-space', String(totalBytes - (2 << 20)));
+      expect(removed.map(({ description }) => description).join()).to.include('COPY big');
+      expect((await store.usage()).totalBytes).to.be.below(totalBytes - (2 << 20));
+      expect(removed.map(({ type }) => type)).not.to.include('mount');
+    });
+
+    it('says what is wrong with a size or a filter', async () => {
+      const store = await storeWithBase();
+      const wrong = await store.run(['prune', '--keep-storage', 'much']);
+      expect(wrong.stderr).to.include('--reserved-space "much" is not a size');
+      expect((await store.run(['prune', '--filter', 'type=volume'])).status).to.equal(2);
+    });
+  });
+});
