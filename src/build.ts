@@ -213,6 +213,7 @@ async function exportAll(
       images: store.images,
       registry: () => store.registry(),
       names,
+      memory: store.state.archives,
       annotations: options.annotations ?? {},
       stdout: options.stdout ?? process.stdout,
       signal,

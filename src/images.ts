@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { BuildError } from './errors.js';
-import { archiveBytes, archiveFiles, type NamedTree, writeDestination } from './exporter/archive.js';
+import { archiveFiles, type NamedTree } from './exporter/archive.js';
+import { writeArchive } from './exporter/archive-file.js';
 import { pushStored } from './exporter/export.js';
 import { type StoredTree, storeTree } from './exporter/image-tree.js';
 import type { BuiltImage, Layer } from './graph/contract.js';
@@ -168,7 +169,8 @@ export async function saveImages(names: readonly string[], options: SaveOptions)
     byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), fullName] });
   }
   const files = archiveFiles([...byRoot.values()], store.content, docker);
-  await writeDestination(archiveBytes(files), options.output, options.stdout ?? process.stdout, signal);
+  const stdout = options.stdout ?? process.stdout;
+  await writeArchive(files, options.output, { stdout, signal, memory: store.state.archives });
 }
 
 /** The image as stored, every layer brought into the store. A docker archive takes this machine's platform of an index. */
@@ -319,6 +321,7 @@ function exportDependencies(store: Store, names: readonly string[], signal: Abor
     images: store.images,
     registry: () => store.registry(),
     names,
+    memory: store.state.archives,
     annotations: {},
     stdout: process.stdout,
     signal,

@@ -16,6 +16,8 @@ export interface StateRoot {
   readonly stat: string;
   /** Layers: `<diffID hex>/fs` (overlay upper form) and `<diffID hex>/index` (listing). */
   readonly snapshots: string;
+  /** What identifies the archives that were written, by their places. */
+  readonly archives: string;
   /** Cache mounts of RUN. */
   readonly mounts: string;
   /** What is known of URLs, and bare repositories of git sources. */
@@ -55,6 +57,7 @@ export function openStateRoot(path: string): StateRoot {
     records: join(path, 'records'),
     stat: join(path, 'stat'),
     snapshots: join(path, 'snapshots'),
+    archives: join(path, 'archives'),
     mounts: join(path, 'mounts'),
     sources: join(path, 'sources'),
     steps: join(path, 'steps'),

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -28,7 +29,7 @@ export interface NamedTree {
   readonly names: readonly string[];
 }
 
-type ArchiveFile = { readonly name: string; readonly size: number } & (
+export type ArchiveFile = { readonly name: string; readonly size: number } & (
   { readonly data: Buffer } | { readonly path: string }
 );
 
@@ -100,25 +101,37 @@ export function archiveFiles(
   ];
 }
 
-/** The archive's bytes in one pass; every size is known beforehand. */
-export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterable<Uint8Array> {
-  const directories = [
+/** What stands before, and after, each file's bytes; sizes are known beforehand. */
+export function archiveFrame(files: readonly ArchiveFile[]): {
+  readonly directories: Buffer;
+  readonly headerOf: (file: ArchiveFile) => Buffer;
+} {
+  const names = [
     'blobs',
     ...new Set(files.map((file) => dirname(file.name)).filter((dir) => dir.startsWith('blobs/'))),
   ];
-  for (const name of directories)
-    yield encodeTarHeader({ name, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 });
+  const owner = { uid: 0, gid: 0, mtimeSec: 0 };
+  return {
+    directories: Buffer.concat(
+      names.map((name) => encodeTarHeader({ ...owner, name, type: 'directory', mode: 0o755, size: 0 })),
+    ),
+    headerOf: ({ name, size }) =>
+      encodeTarHeader({
+        ...owner,
+        name,
+        type: 'file',
+        mode: name.startsWith('blobs/') ? 0o444 : 0o644,
+        size,
+      }),
+  };
+}
+
+/** The archive's bytes in one pass, for what is not a file. */
+export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterable<Uint8Array> {
+  const frame = archiveFrame(files);
+  yield frame.directories;
   for (const file of files) {
-    const mode = file.name.startsWith('blobs/') ? 0o444 : 0o644;
-    yield encodeTarHeader({
-      name: file.name,
-      type: 'file',
-      mode,
-      uid: 0,
-      gid: 0,
-      size: file.size,
-      mtimeSec: 0,
-    });
+    yield frame.headerOf(file);
     if ('data' in file) yield file.data;
     else yield* createReadStream(file.path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
     const padding = tarPadding(file.size);
@@ -138,6 +151,10 @@ export async function writeDestination(
     await pipeline(bytes, stdout, { end: false, signal });
     return;
   }
+  if (isSpecialFile(dest)) {
+    await pipeline(bytes, createWriteStream(dest), { signal });
+    return;
+  }
   const temporary = `${dest}.tsbuild-${process.pid}`;
   try {
     await pipeline(bytes, createWriteStream(temporary, { highWaterMark: 1 << 20 }), { signal });
@@ -148,6 +165,12 @@ export async function writeDestination(
     if (error instanceof BuildError) throw error;
     throw exportFailed(dest, error);
   }
+}
+
+/** A pipe or a device takes the bytes and stays what it is. */
+export function isSpecialFile(dest: string): boolean {
+  const stat = statSync(dest, { throwIfNoEntry: false });
+  return stat !== undefined && !stat.isFile() && !stat.isDirectory();
 }
 
 /** Writes an OCI layout as a directory; blobs that are there stay. @throws EXPORT_FAILED */
@@ -176,6 +199,8 @@ export function exportFailed(dest: string, cause: unknown): BuildError {
         ? 'choose a place that you may write'
         : code === 'ENOSPC'
           ? 'make room on the disk'
-          : undefined;
+          : code === 'EISDIR'
+            ? 'name a file in that directory'
+            : undefined;
   return new BuildError('EXPORT_FAILED', `"${dest}" cannot be written: ${message}`, { cause, hint });
 }

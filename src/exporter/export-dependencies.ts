@@ -15,6 +15,8 @@ export interface ExportDependencies {
   readonly names: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly sourceDateEpochSec?: number;
+  /** The directory that knows which archives were written. */
+  readonly memory: string;
   /** Where `dest=-` goes. */
   readonly stdout: Writable;
   readonly signal: AbortSignal;

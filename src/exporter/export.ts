@@ -6,7 +6,8 @@ import { formatPlatform, type Platform } from '../oci/platform.js';
 import { formatReference, parseReference } from '../oci/reference.js';
 import { pushTree } from '../oci/registry/push.js';
 import type { BuiltPlatform, OutputSpec } from './output-spec.js';
-import { archiveBytes, archiveFiles, writeDestination, writeLayout } from './archive.js';
+import { archiveFiles, writeDestination, writeLayout } from './archive.js';
+import { writeArchive } from './archive-file.js';
 import type { ExportDependencies } from './export-dependencies.js';
 import { fileSystemTar, TAR_TRAILER, writeFileSystem } from './file-system.js';
 import { type StoredTree, storeTree, type TreeOptions } from './image-tree.js';
@@ -144,13 +145,7 @@ async function exportArchive(
   const tree = await storeTree(images, treeOptions(output, 'uncompressed'), deps);
   const named = [{ tree, names: deps.names }];
   if (!docker && output.tar === false) writeLayout(named, deps.content, dest);
-  else
-    await writeDestination(
-      archiveBytes(archiveFiles(named, deps.content, docker)),
-      dest,
-      deps.stdout,
-      deps.signal,
-    );
+  else await writeArchive(archiveFiles(named, deps.content, docker), dest, deps);
   return tree;
 }
 
