@@ -109,10 +109,11 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
       await compareBuilds(images, builtImages(frontend, others), store, sourceDateEpochSec, signal);
     }
     worker.idle();
+    const exportable = await caches.withInline(solved, images);
     const [exported] = await Promise.all([
       sharesDisk(store, options.outputs ?? [])
-        ? space.retrying('the export', exporting(images))
-        : exporting(images)(),
+        ? space.retrying('the export', exporting(exportable))
+        : exporting(exportable)(),
       caches.export(solved, images),
     ]);
     return { ...exported, warnings, stats };

@@ -7,7 +7,13 @@ import {
   type ExportStep,
 } from './cache/remote/cache-export.js';
 import { ImportingRecords, type ImportListener } from './cache/remote/cache-import.js';
-import { booleanAttribute, type CacheSpec, choiceAttribute } from './cache/remote/cache-spec.js';
+import {
+  booleanAttribute,
+  type CacheSpec,
+  checkCacheSpec,
+  choiceAttribute,
+} from './cache/remote/cache-spec.js';
+import { inlineCache } from './cache/remote/inline-cache.js';
 import { openCacheBackend } from './cache/remote/open-backend.js';
 import { locateError, throwIfAborted } from './errors.js';
 import type { BuiltImage, SnapshotResult } from './graph/contract.js';
@@ -37,13 +43,25 @@ export class RemoteCaches {
   readonly records: CacheRecords | ImportingRecords;
   readonly #context: RemoteCachesContext;
   readonly #targets: readonly ExportTarget[];
+  readonly #writesInline: boolean;
 
   /** Asks nothing of any backend. @throws USAGE, REFERENCE_INVALID */
-  constructor(options: Pick<BuildOptions, 'cacheFrom' | 'cacheTo'>, context: RemoteCachesContext) {
+  constructor(
+    options: Pick<BuildOptions, 'cacheFrom' | 'cacheTo' | 'buildArgs'>,
+    context: RemoteCachesContext,
+  ) {
     this.#context = context;
     const { store, isAvailable, signal } = context;
     const backends = (options.cacheFrom ?? []).map((spec) => openCacheBackend(spec, 'from', store));
-    this.#targets = (options.cacheTo ?? []).map((spec) => exportTarget(spec, store));
+    const targets = options.cacheTo ?? [];
+    this.#targets = targets.filter((spec) => spec.type !== 'inline').map((spec) => exportTarget(spec, store));
+    const inline = targets.filter((spec) => spec.type === 'inline');
+    for (const spec of inline) checkCacheSpec(spec, 'to');
+    this.#writesInline = inline.length > 0 || isTrue(options.buildArgs?.['BUILDKIT_INLINE_CACHE']);
+    for (const backend of [...backends, ...this.#targets.map((target) => target.backend)]) {
+      if (!backend.origin.startsWith('cache://')) continue;
+      store.imageSource.openOrigin(backend.origin, (blob, own) => backend.get(blob, own));
+    }
     const records = new CacheRecords(store.state.records);
     this.records =
       backends.length === 0
@@ -56,6 +74,19 @@ export class RemoteCaches {
     if (this.#targets.length === 0) return;
     const steps = await this.#steps(solved);
     await Promise.all(this.#targets.map((target) => this.#exportTo(target, steps, images)));
+  }
+
+  /** The images with a cache of themselves in their configs, where `type=inline` or BUILDKIT_INLINE_CACHE asks for it. */
+  async withInline(
+    solved: readonly SolvedVertex[],
+    images: readonly BuiltImage[],
+  ): Promise<readonly BuiltImage[]> {
+    if (!this.#writesInline) return images;
+    const steps = await this.#steps(solved);
+    return images.map((image) => ({
+      ...image,
+      config: { ...image.config, ...inlineCache(steps, image.layers) },
+    }));
   }
 
   /** Runs a build, and again where it failed because a cache did not give a layer that it lists: without that cache then. */
@@ -165,6 +196,10 @@ function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
     },
     failsBuild: !booleanAttribute(spec, 'ignore-error', true),
   };
+}
+
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && ['1', 'true', 't'].includes(value.toLowerCase());
 }
 
 function isPlainSource({ op }: Vertex): boolean {

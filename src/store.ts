@@ -40,6 +40,7 @@ export function openStore(options: StoreOptions & { readonly pull?: boolean }): 
   const layers = new LayerStore({
     state,
     content,
+    hasOrigin: (origin) => imageSource.hasOrigin(origin),
     fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
   });
   const dispose = () => lease[Symbol.dispose]();

@@ -2,12 +2,14 @@ import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type ActionsCache, startActionsCache } from '../kit/actions-cache.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { type RecordingProxy, startRecordingProxy } from '../kit/recording-proxy.js';
 import { type Registry, startRegistry } from '../kit/registry.js';
+import { s3Attributes, type S3Server, startS3Server } from '../kit/s3-server.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** What a step wrote says when it ran: equal output, and it did not run again. */
@@ -60,6 +62,8 @@ describe('remote caches', function () {
   this.timeout(120_000);
   let registry: Registry | undefined;
   let proxy: RecordingProxy | undefined;
+  let s3: S3Server | undefined;
+  let actions: ActionsCache | undefined;
   let base: string;
   let context: string;
 
@@ -67,6 +71,8 @@ describe('remote caches', function () {
     needs(this, 'root', { program: 'docker-registry' }, { program: 'busybox' }, { program: 'crun' });
     registry = await startRegistry();
     proxy = await startRecordingProxy(registry.host);
+    s3 = await startS3Server();
+    actions = await startActionsCache();
     base = `${registry.host}/base:1`;
     const tar = join(tmpDir(), 'rootfs.tar');
     const owned = ['--numeric-owner', '--owner=0', '--group=0'];
@@ -80,12 +86,14 @@ describe('remote caches', function () {
   after(async () => {
     await proxy?.stop();
     await registry?.stop();
+    await s3?.stop();
+    await actions?.stop();
   });
 
   const build = (...args: string[]) => ['build', context, '--progress', 'plain', ...args];
   const cacheOnly = (...args: string[]) => build('-o', 'type=cacheonly', ...args);
 
-  for (const place of ['registry', 'local'] as const) {
+  for (const place of ['registry', 'local', 's3', 'gha'] as const) {
     describe(`type=${place}`, () => {
       let to: string;
       let from: string;
@@ -94,9 +102,14 @@ describe('remote caches', function () {
 
       before(async () => {
         const dir = join(tmpDir(), 'cache');
-        const ref = `type=registry,ref=${proxy!.host}/${place}:cache`;
-        to = place === 'registry' ? ref : `type=local,dest=${dir}`;
-        from = place === 'registry' ? ref : `type=local,src=${dir}`;
+        const bucket = Object.entries(s3Attributes(s3!.host)).map(([key, value]) => `${key}=${value}`);
+        from = {
+          registry: `type=registry,ref=${proxy!.host}/${place}:cache`,
+          local: `type=local,src=${dir}`,
+          s3: ['type=s3', 'name=app', ...bucket].join(','),
+          gha: `type=gha,url_v2=${actions!.url},token=${actions!.token},scope=app`,
+        }[place];
+        to = from.replace(',src=', ',dest=');
         one = newMachine();
         await one.must(build('-t', 'app', '--cache-to', `${to},mode=max`));
         output = (await one.must(['run', 'app'])).stdout;
@@ -106,7 +119,8 @@ describe('remote caches', function () {
         const other = newMachine();
         const { stderr } = await other.must(build('-t', 'app', '--cache-from', from));
         expectAllCached(stderr, 5);
-        expect(stderr).to.match(/imported from (registry|directory) /);
+        expect(stderr).to.match(/imported from (registry|directory|s3:|GitHub Actions)/);
+        expect(stderr).to.not.match(/S3RVER|hush/);
         expect((await other.must(['run', 'app'])).stdout).to.equal(output);
       });
 
@@ -273,6 +287,37 @@ describe('remote caches', function () {
     expect(after).to.have.length(3);
   });
 
+  for (const [how, ...args] of [
+    ['--cache-to type=inline', '--cache-to', 'type=inline'],
+    ['BUILDKIT_INLINE_CACHE', '--build-arg', 'BUILDKIT_INLINE_CACHE=1'],
+  ] as const) {
+    it(`keeps a cache inside of the image with ${how}`, async () => {
+      const name = `${proxy!.host}/inline-${args.length}${how.length}:1`;
+      await newMachine().must(build('-t', name, '--push', ...args));
+      const config = await mustRun('skopeo', [
+        'inspect',
+        '--config',
+        '--raw',
+        '--tls-verify=false',
+        `docker://${name}`,
+      ]);
+      const { 'moby.buildkit.cache.v0': records } = JSON.parse(config) as Record<string, string>;
+      const parsed = JSON.parse(Buffer.from(records!, 'base64').toString('utf8')) as { digest: string }[];
+      expect(parsed.map((record) => record.digest)).to.have.length.greaterThan(2);
+      expectAllCached((await newMachine().must(cacheOnly('--cache-from', name, ...args.slice(2)))).stderr, 5);
+    });
+  }
+
+  it('reads the caches inside of an image of several platforms', async () => {
+    const name = `${proxy!.host}/platforms:1`;
+    const copied = makeContext({ Dockerfile: 'FROM scratch\nCOPY a /a\nCOPY b /b\n', a: '1', b: '2' });
+    const args = ['build', copied, '--platform', 'linux/amd64,linux/arm64', '--progress', 'plain'];
+    await newMachine().must([...args, '-t', name, '--push', '--cache-to', 'type=inline']);
+    const { stderr } = await newMachine().must([...args, '-o', 'type=cacheonly', '--cache-from', name]);
+    expect(stderr).to.match(/COPY b \/b[^]*imported from/);
+    expect(stderr).to.not.match(/\] COPY [^\n]*\n#\d+ DONE/);
+  });
+
   describe('when a cache fails', () => {
     it('builds without one that cannot be reached, and says so', async () => {
       const dead = await startRecordingProxy(registry!.host);
@@ -299,9 +344,30 @@ describe('remote caches', function () {
       expect(stderr).to.contain('there is no cache yet').and.not.contain('WARN');
     });
 
-    it('goes on without an image that is no cache', async () => {
+    it('finds nothing in an image without a cache', async () => {
       const { stderr } = await newMachine().must(cacheOnly('--cache-from', base));
-      expect(stderr).to.contain('cannot be used: it is no build cache');
+      expect(stderr).to.match(/importing cache from registry .*\n#\d+ 0 steps/);
+    });
+
+    it('names the bucket, and no key, when S3 refuses the credentials', async () => {
+      const attributes = { ...s3Attributes(s3!.host), access_key_id: 'OTHER', secret_access_key: 'hush' };
+      const spec = Object.entries(attributes).map(([key, value]) => `${key}=${value}`);
+      const { stderr } = await newMachine().must(cacheOnly('--cache-to', ['type=s3', ...spec].join(',')));
+      expect(stderr)
+        .to.contain('was not exported to s3://cache/: s3://cache/ answered 403')
+        .and.not.contain('hush');
+    });
+
+    it('says that a token of GitHub Actions may only read', async () => {
+      const reading = await startActionsCache(1);
+      try {
+        const { stderr } = await newMachine().must(cacheOnly('--cache-to', 'type=gha'), {
+          env: { ACTIONS_RESULTS_URL: reading.url, ACTIONS_RUNTIME_TOKEN: reading.token },
+        });
+        expect(stderr).to.contain("this job's token may not write to it").and.not.contain('hush');
+      } finally {
+        await reading.stop();
+      }
     });
 
     it('runs a step whose imported layer is gone', async () => {

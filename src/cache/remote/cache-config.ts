@@ -3,6 +3,7 @@ import { type Descriptor, isIndexType, MEDIA_TYPES } from '../../oci/descriptor.
 import { type Digest, digestOf } from '../../oci/digest.js';
 import type { ImageIndex, Manifest } from '../../oci/manifest.js';
 import { type CacheContents, checkContents, heldLayers, isDescriptor } from './cache-contents.js';
+import { readInlineCaches } from './inline-cache.js';
 
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
 const CREATED_ANNOTATION = 'buildkit/createdat';
@@ -105,9 +106,10 @@ function manifestOf(
   };
 }
 
-/** A document as read: the config, and the layers that a manifest lists. */
+/** A document as read: what tsbuild wrote into it, and the blobs that it says the backend has. */
 export interface ReadCache {
-  readonly config: CacheConfig;
+  /** Several for an image of several platforms with a cache inside; none where another builder wrote it. */
+  readonly contents: readonly CacheContents[];
   readonly blobs: readonly Descriptor[];
 }
 
@@ -120,24 +122,23 @@ export async function decodeCache(
   form: 'manifest' | 'config',
   readBlob: (blob: Descriptor) => Promise<Buffer>,
 ): Promise<ReadCache> {
-  if (form === 'config') return { config: parseJson<CacheConfig>(bytes), blobs: [] };
+  if (form === 'config') return readConfig(parseJson<CacheConfig>(bytes), []);
   const manifest = parseJson<Partial<Manifest & ImageIndex>>(bytes);
   const listed = isIndexType(String(manifest.mediaType)) ? manifest.manifests : manifest.layers;
   const blobs = Array.isArray(listed) ? listed.filter(isDescriptor) : [];
   const config = manifest.config ?? blobs.find((blob) => blob.mediaType === CACHE_CONFIG_TYPE);
   if (!isDescriptor(config) || config.mediaType !== CACHE_CONFIG_TYPE)
-    throw new BuildError('CACHE_INVALID', 'it is no build cache', {
-      hint: 'name what an earlier --cache-to wrote; for a cache inside of an image write type=inline there',
-    });
-  return {
-    config: parseJson<CacheConfig>(await readBlob(config)),
-    blobs: blobs.filter((blob) => blob !== config),
-  };
+    return { contents: await readInlineCaches(manifest as Manifest | ImageIndex, readBlob), blobs };
+  return readConfig(
+    parseJson<CacheConfig>(await readBlob(config)),
+    blobs.filter((blob) => blob !== config),
+  );
 }
 
-/** What tsbuild itself wrote into a config, or undefined where another builder wrote it. */
-export function ownContents({ tsbuild }: CacheConfig): CacheContents | undefined {
-  return tsbuild?.version === CONTENTS_VERSION ? checkContents(tsbuild) : undefined;
+function readConfig({ tsbuild }: CacheConfig, listed: readonly Descriptor[]): ReadCache {
+  const own = tsbuild?.version === CONTENTS_VERSION ? checkContents(tsbuild) : undefined;
+  const held = own ? heldLayers(own).map((layer) => layer.blob) : [];
+  return { contents: own ? [own] : [], blobs: [...listed, ...held] };
 }
 
 function parseJson<T>(bytes: Buffer): T {

@@ -5,7 +5,7 @@ import type { Descriptor } from '../../oci/descriptor.js';
 import { type Digest, matchesDigest } from '../../oci/digest.js';
 import type { CacheRecord, CacheRecords } from '../cache-records.js';
 import type { CacheBackend } from './cache-backend.js';
-import { decodeCache, ownContents, type ReadCache } from './cache-config.js';
+import { decodeCache, type ReadCache } from './cache-config.js';
 import { type CacheContents, type CachedStep, layersOfStep } from './cache-contents.js';
 
 const CONFIG_BYTES = 64 << 20;
@@ -28,8 +28,7 @@ export interface ImportingRecordsOptions {
 
 interface Imported {
   readonly backend: CacheBackend;
-  readonly contents: CacheContents;
-  readonly steps: ReadonlyMap<Digest, CachedStep>;
+  readonly steps: ReadonlyMap<Digest, { readonly step: CachedStep; readonly contents: CacheContents }>;
 }
 
 /**
@@ -50,9 +49,10 @@ export class ImportingRecords {
     const own = records.load(key);
     if (own && isAvailable(own.result)) return own;
     this.#imported ??= this.#importAll();
-    for (const { backend, contents, steps } of await this.#imported) {
-      const step = steps.get(key);
-      if (!step) continue;
+    for (const { backend, steps } of await this.#imported) {
+      const found = steps.get(key);
+      if (!found) continue;
+      const { step, contents } = found;
       const result = createSnapshotResult(layersOfStep(contents, step, backend.origin));
       if (!isAvailable(result)) continue;
       const { name, createdAt, keys } = step;
@@ -77,11 +77,14 @@ export class ImportingRecords {
     listener.started(backend);
     try {
       const read = await readCache(backend, signal);
-      const contents = read && ownContents(read.config);
-      const steps = new Map<Digest, CachedStep>();
-      for (const step of contents?.steps ?? []) for (const key of step.keys) steps.set(key, step);
-      listener.done(backend, read && (contents?.steps.length ?? 0));
-      return contents && { backend, contents, steps };
+      const steps: Map<Digest, { step: CachedStep; contents: CacheContents }> = new Map();
+      let count = 0;
+      for (const contents of read?.contents ?? []) {
+        count += contents.steps.length;
+        for (const step of contents.steps) for (const key of step.keys) steps.set(key, { step, contents });
+      }
+      listener.done(backend, read && count);
+      return { backend, steps };
     } catch (error) {
       throwIfAborted(signal);
       listener.failed(backend, error);

@@ -24,7 +24,7 @@ const S3_PLACE = [
   'manifests_prefix',
   'name',
 ];
-const GHA_PLACE = ['url', 'url_v2', 'token', 'scope', 'timeout'];
+const GHA_PLACE = ['url', 'url_v2', 'token', 'scope'];
 const EXPORT = ['mode', 'ignore-error', 'compression', 'compression-level', 'force-compression', 'mounts'];
 const MANIFEST = ['image-manifest', 'oci-mediatypes'];
 

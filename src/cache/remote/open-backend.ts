@@ -12,8 +12,10 @@ import {
   checkCacheSpec,
   requiredAttribute,
 } from './cache-spec.js';
+import { createActionsBackend } from './gha-backend.js';
 import { createLocalBackend } from './local-backend.js';
 import { createRegistryBackend } from './registry-backend.js';
+import { createS3Backend } from './s3-backend.js';
 
 export interface BackendDependencies {
   readonly registry: () => Promise<RegistryClient>;
@@ -43,7 +45,9 @@ export function openCacheBackend(
         lock,
       });
     }
-    default:
-      throw new BuildError('UNSUPPORTED', `caches of type=${spec.type} are not supported in this version`);
+    case 's3':
+      return createS3Backend(spec, direction);
+    case 'gha':
+      return createActionsBackend(spec, direction);
   }
 }

@@ -1,4 +1,5 @@
 import { BuildError } from '../../errors.js';
+import { isManifestType } from '../../oci/descriptor.js';
 import { familiarReference, type Reference } from '../../oci/reference.js';
 import type { RegistryClient } from '../../oci/registry/client.js';
 import { mountFrom } from '../../oci/registry/push.js';
@@ -27,7 +28,10 @@ export function createRegistryBackend(
       (await client()).pushManifest(reference, reference.tag ?? 'latest', mediaType, bytes, signal),
     has: async (blob, signal) => (await client()).hasBlob(place, blob.digest, signal),
     get: async function* (blob, signal) {
-      yield* (await client()).fetchBlob(place, blob, signal);
+      const registry = await client();
+      if (isManifestType(blob.mediaType))
+        yield (await registry.getManifest({ ...place, digest: blob.digest }, signal)).bytes;
+      else yield* registry.fetchBlob(place, blob, signal);
     },
     put: async (blob, open, { signal, origin }) => {
       const registry = await client();

@@ -21,6 +21,8 @@ import { UnionView } from './union-view.js';
 export interface LayerStoreOptions {
   readonly state: StateRoot;
   readonly content: ContentStore;
+  /** Whether blobs of an origin can be read now; default: yes. */
+  readonly hasOrigin?: (origin: string) => boolean;
   /** Brings `layer.blob` into the content store, verified. */
   readonly fetchBlob: (layer: Layer, signal: AbortSignal, onProgress?: TransferListener) => Promise<void>;
 }
@@ -45,11 +47,11 @@ export class LayerStore implements LayerBlobs {
 
   /** Whether the layer's bytes are in the store or can be fetched. At most two stats. */
   isAvailable(layer: Layer): boolean {
-    const { content } = this.#options;
+    const { content, hasOrigin = () => true } = this.#options;
     const { diffId, blob, origin } = layer;
     return (
       content.has(diffId) ||
-      (origin !== undefined && !this.#lostOrigins.has(origin)) ||
+      (origin !== undefined && hasOrigin(origin) && !this.#lostOrigins.has(origin)) ||
       (blob !== undefined && content.has(blob.digest))
     );
   }

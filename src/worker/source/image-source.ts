@@ -36,6 +36,8 @@ interface Origin {
   readonly readBytes: (descriptor: Descriptor, signal: AbortSignal) => Promise<Buffer>;
 }
 
+type BlobOpener = (blob: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+
 const FETCHES_AT_ONCE = 4;
 const PROGRESS_BYTES = 1 << 18;
 
@@ -47,6 +49,7 @@ const PROGRESS_BYTES = 1 << 18;
 export class ImageSource implements ImageResolver {
   readonly #options: ImageSourceOptions;
   readonly #fetching = new Map<Digest, Promise<void>>();
+  readonly #opened = new Map<string, BlobOpener>();
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -289,7 +292,19 @@ export class ImageSource implements ImageResolver {
     report(blob.size, true);
   }
 
+  /** Lets this process read blobs of a remote cache whose place and credentials only this build knows: `cache://…`. */
+  openOrigin(origin: string, open: BlobOpener): void {
+    this.#opened.set(origin, open);
+  }
+
+  /** Whether blobs of that origin can be read, as far as this process knows. */
+  hasOrigin(origin: string): boolean {
+    return !origin.startsWith('cache://') || this.#opened.has(origin);
+  }
+
   async #openBlob(blob: Descriptor, origin: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const open = this.#opened.get(origin);
+    if (open) return open(blob, signal);
     if (origin.startsWith('oci-layout://'))
       return readLayoutBlob(origin.slice('oci-layout://'.length), blob.digest);
     const { domain, repository } = parseReference(origin.slice('docker-image://'.length));
