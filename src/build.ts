@@ -6,6 +6,7 @@ import { type Compilation, compile, withSource } from './compile.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
 import type { Definition } from './graph/definition.js';
+import { createSnapshotResult } from './graph/snapshot.js';
 import type { BuiltImage, Result, SnapshotResult } from './graph/contract.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
@@ -89,6 +90,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     imageSource: store.imageSource,
     remoteSources: remote,
     contexts: input.directories,
+    contextMode: options.contextMode ?? 'keep',
     lock: store.lock,
     secret,
     sshSocket: (id) => agents.socket(id),
@@ -184,6 +186,8 @@ async function solve(
     },
     onProgress,
     ...(options.keepGoing ? { keepGoing: true } : {}),
+    identify: async ({ layers }, job) =>
+      createSnapshotResult(await store.layers.withTrees(layers, job.signal, (row) => job.transfer(row))),
     witness: explainer,
   });
   const heads = frontend.targets.flatMap((target) => (target.head ? [target.head] : []));

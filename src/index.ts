@@ -21,6 +21,7 @@ export type { CheckResult, TargetDescription } from './describe.js';
 export type { Outline } from './frontend/outline.js';
 export { BuildError, StepFailures, type ErrorCode, type SourceLocation } from './errors.js';
 export type { BuildOptions, BuildResult, BuildStats, StoreOptions } from './options.js';
+export type { Change, Explanation } from './explanation.js';
 export type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
 export type { ProgressEvent, ProgressListener, WarningEvent } from './progress.js';
 export type { Descriptor } from './oci/descriptor.js';

@@ -35,6 +35,11 @@ export interface BuildOptions extends StoreOptions {
   readonly noCache?: boolean;
   /** Stages that are built again. */
   readonly noCacheFilter?: readonly string[];
+  /**
+   * Modes of context files: `keep` what the disk has, or those that git keeps, which no umask changes: 0755 for directories
+   * and what its owner may execute, 0644 for other files. Default: `keep`.
+   */
+  readonly contextMode?: 'keep' | 'git';
   /** An `explained` event for every step; without it for the first steps that are not cached. */
   readonly explain?: boolean;
   /** Remote caches that are asked for what the store lacks, in order. */

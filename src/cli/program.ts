@@ -157,6 +157,12 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
       'a context with a name: DIR, docker-image://NAME, oci-layout://DIR, a repository, a URL; repeatable',
       list,
     )
+    .addOption(
+      new Option(
+        '--context-mode <mode>',
+        'modes of context files: keep (default), or git: 0755 and 0644, whatever the umask',
+      ).choices(['keep', 'git']),
+    )
     .option('--target <stage>', 'build this stage, by name or number')
     .option('--platform <list>', 'platforms of the result, such as linux/amd64,linux/arm64')
     .option('--pull', 'ask the registry for FROM images, even for those of the local store')

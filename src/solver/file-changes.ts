@@ -52,14 +52,16 @@ function changedFields(before: FileFacts, after: FileFacts): FieldChange[] {
       ...(now === undefined ? {} : { after: now }),
     });
   };
-  compare('mode', octal(before.mode), octal(after.mode));
-  compare('owner', before.owner, after.owner);
+  // An instruction that sets one of these does not read it.
+  if (before.mode !== undefined && after.mode !== undefined)
+    compare('mode', octal(before.mode), octal(after.mode));
+  if (before.owner !== undefined && after.owner !== undefined) compare('owner', before.owner, after.owner);
   compare('link target', before.link, after.link);
   compare('device', before.device, after.device);
   if (before.xattr !== after.xattr) fields.push({ field: 'xattr' });
   return fields;
 }
 
-function octal(mode: number | undefined): string | undefined {
-  return mode?.toString(8).padStart(4, '0');
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
 }

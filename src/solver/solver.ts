@@ -16,6 +16,7 @@ import { adoptionKey, contentKey, definitionKey, inputContents } from './cache-k
 import type { SolveWitness } from './explainer.js';
 import { Lanes, type LaneWidths } from './lanes.js';
 import { type ProgressSink, SolveProgress } from './solve-progress.js';
+import { rebase, treeKey, type TreeIdentifier } from './tree-keys.js';
 
 /** Where results are found again; records under any key, whole or absent. */
 export interface ResultRecords {
@@ -56,6 +57,8 @@ export interface SolverOptions {
   readonly onProgress: ProgressSink;
   /** After a failure, what does not depend on it still runs. */
   readonly keepGoing?: boolean;
+  /** Lets a step be found on a base whose layers were packed again. */
+  readonly identify?: TreeIdentifier;
   /** Hears how each vertex is found or made. */
   readonly witness?: SolveWitness;
 }
@@ -84,7 +87,7 @@ interface VertexKeys {
  *
  * Each vertex has two promises, each made once. `keys`: the definition key, from the op and the keys of the inputs; no
  * input runs for it. `result`: looked up under the definition key; else, with the inputs' results at hand, under the
- * content key; else executed in a lane, under a lock named after the content key so that of several processes one
+ * content key, and under the one over trees; else executed in a lane, under a lock named after the content key so that of several processes one
  * executes and the others find its record. Inputs of a vertex that was found are never demanded.
  *
  * The first failure aborts what runs beside it with that error as the reason; `solve` rejects with it after all of that
@@ -180,7 +183,38 @@ export class Solver {
       state.progress.cached(vertex);
       return [equal];
     }
-    return this.#execute(state, vertex, job, cacheMap, keys, content, inputs);
+    const tree = await this.#treeKey(vertex, job, cacheMap, inputs, contents);
+    const twin = tree && (await this.#findTwin(tree, state, vertex, inputs));
+    if (twin) {
+      this.#save(keys, vertex, twin);
+      this.#options.witness?.found(vertex, 'content');
+      state.progress.cached(vertex);
+      return [twin];
+    }
+    return this.#execute(state, vertex, job, cacheMap, tree ? [...keys, tree] : keys, content, inputs);
+  }
+
+  async #treeKey(
+    vertex: Vertex,
+    job: JobContext,
+    cacheMap: CacheMap,
+    inputs: readonly Result[],
+    contents: readonly Digest[],
+  ): Promise<Digest | undefined> {
+    const { identify } = this.#options;
+    if (!identify || vertex.op.kind === 'source') return undefined;
+    return treeKey(cacheMap, inputs, contents, (result) => identify(result, job));
+  }
+
+  /** What an equal step made on a base with the same files in other layers. */
+  async #findTwin(
+    tree: Digest,
+    state: SolveState,
+    vertex: Vertex,
+    inputs: readonly Result[],
+  ): Promise<SnapshotResult | undefined> {
+    const found = vertex.options.ignoreCache ? undefined : await this.#lookup(tree, state, vertex);
+    return found && rebase(vertex, inputs, found);
   }
 
   /** A vertex whose keys cannot be told, because one below it fails, still has inputs that can be solved. */

@@ -102,7 +102,9 @@ export class StepComparison {
     for (const [i, input] of after.inputs.entries()) {
       const old = before.inputs[i];
       if (!old || isEqualInput(old, input)) continue;
-      changes.push(await this.#compareInput(old, input, i, seen, job));
+      const change = await this.#compareInput(old, input, i, seen, job);
+      // Another way to read the same files: what is read differs, the files do not.
+      if (change.kind !== 'files' || change.total > 0 || changes.length === 0) changes.push(change);
     }
     return changes;
   }
@@ -115,8 +117,9 @@ export class StepComparison {
     job: JobContext,
   ): Promise<Change> {
     const source = this.#options.seen.get(seen.vertex.inputs[index]!.vertex);
-    const files = await this.#compareFiles(old, input, index, seen, job);
-    if (!source || !isStep(source.vertex)) return files ?? unknownFiles(input.name);
+    const place = placeOf(input.name, source);
+    const files = await this.#compareFiles(old, place, index, seen, job);
+    if (!source || !isStep(source.vertex)) return files ?? unknownFiles(place);
     const ran = hasRun(source);
     const isOther = !ran && instructionOf(old) !== instructionOf(input);
     return {
@@ -139,7 +142,7 @@ export class StepComparison {
 
   async #compareFiles(
     old: InputAccount,
-    input: InputAccount,
+    place: string,
     index: number,
     seen: SeenStep,
     job: JobContext,
@@ -150,7 +153,7 @@ export class StepComparison {
     const before = old.listing
       ? this.#options.history.listing(old.listing)
       : old.layers && (await orNothing(dep.files(snapshotOf(old.layers), job)));
-    return before && compareListings(placeOf(input.name), before, after);
+    return before && compareListings(place, before, after);
   }
 }
 
@@ -184,13 +187,14 @@ function distanceOf(changes: readonly Change[]): number {
 }
 
 /** Where the files of an input are, for people. */
-function placeOf(name: string): string {
+function placeOf(name: string, source: SeenStep | undefined): string {
   if (name.startsWith('[internal] load ')) return `the ${name.slice('[internal] load '.length)}`;
   if (name.startsWith('[internal] bind ')) return 'the build context';
   if (name.startsWith('[internal] preparing inline document')) return 'a heredoc';
+  if (source && !isStep(source.vertex) && source.vertex.op.kind === 'source') return 'what is downloaded';
   return name;
 }
 
-function unknownFiles(name: string): FilesChange {
-  return { kind: 'files', place: placeOf(name), files: [], total: 0, isModeOnly: false };
+function unknownFiles(place: string): FilesChange {
+  return { kind: 'files', place, files: [], total: 0, isModeOnly: false };
 }

@@ -11,7 +11,7 @@ import type { LayerStore } from './snapshot/layer-store.js';
 import { OverlayRoots } from './snapshot/overlay.js';
 import { createImageSourceOp } from './source/image-source-op.js';
 import type { ImageSource } from './source/image-source.js';
-import { LocalContext } from './source/local-context.js';
+import { type ContextMode, LocalContext } from './source/local-context.js';
 import { createLocalSourceOp } from './source/local-source-op.js';
 import { RemoteSources } from './source/remote-sources.js';
 
@@ -22,6 +22,7 @@ export interface WorkerOptions {
   readonly remoteSources: RemoteSources;
   /** Directories by the name in `local://name`. */
   readonly contexts: ReadonlyMap<string, string>;
+  readonly contextMode: ContextMode;
   readonly lock: LockAcquirer;
   readonly secret: SecretReader;
   /** Socket of an ssh agent; undefined where the build has none of that name. */
@@ -59,7 +60,10 @@ export function createWorker(options: WorkerOptions): Worker {
     const key = JSON.stringify([name, ignorePatterns]);
     let opened = local.get(key);
     if (!opened) {
-      opened = new LocalContext(directory, ignorePatterns, state.stat);
+      opened = new LocalContext(directory, ignorePatterns, {
+        statRoot: state.stat,
+        mode: options.contextMode,
+      });
       local.set(key, opened);
     }
     return opened;

@@ -150,7 +150,8 @@ describe('why a step is not cached', function () {
     const token = 'ghp_0123456789abcdefghijklmnopqrstuvwxyz';
     const url = 'https://me:hunter2@example.org';
     const context = makeContext({
-      Dockerfile: 'FROM base\nARG API_TOKEN\nARG PLAIN\nARG PLACE\nRUN true\n',
+      Dockerfile:
+        'FROM base\nARG API_TOKEN\nARG PLAIN\nARG PLACE\nRUN echo $API_TOKEN$PLAIN$PLACE > /dev/null\n',
     });
     const flags = (value: string) =>
       ['PLAIN', 'API_TOKEN'].flatMap((name) => ['--build-arg', `${name}=${value}`]);

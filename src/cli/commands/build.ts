@@ -44,6 +44,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly noCacheFilter?: readonly string[];
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
+  readonly contextMode?: 'keep' | 'git';
   readonly explain?: boolean;
   /** `--explain=FORMAT`. */
   readonly explainAs?: string;
@@ -148,6 +149,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...(flags.file === undefined ? {} : { file: flags.file }),
     ...(flags.target === undefined ? {} : { target: flags.target }),
     ...(flags.platform === undefined ? {} : { platforms: flags.platform.split(',') }),
+    ...(flags.contextMode === undefined ? {} : { contextMode: flags.contextMode }),
     ...(flags.pull ? { pull: true } : {}),
     ...(flags.explain || flags.explainAs !== undefined ? { explain: true } : {}),
     ...(network === undefined ? {} : { network }),

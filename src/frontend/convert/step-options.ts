@@ -3,6 +3,7 @@ import { formatPlatform, type Platform } from '../../oci/platform.js';
 import type { Command, RunCommand } from '../command.js';
 import { expandWord } from '../expansion.js';
 import { parseHeredocWord } from '../heredoc.js';
+import { isSecretVariable } from '../lint/instruction-rules.js';
 import { isProxyArg } from '../platform-args.js';
 import type { Stage } from '../stages.js';
 import type { StageState } from './stage-state.js';
@@ -81,12 +82,17 @@ export function stepPrefix(
 
 /** The line with its variables expanded. RUN keeps quotes and what it sets itself; of a heredoc it shows the first line. */
 function shownText(command: Command, state: StageState, escape: '\\' | '`'): string {
-  const env = (name: string) => state.env.get(name);
+  const env = (name: string) => shownValue(name, state.env.get(name));
   const isRun = command.kind === 'run';
   const text = `${command.original}${isRun ? heredocSummary(command) : ''}`;
   return upperKeyword(
     expandedOr(text, () => expandWord(text, { env, escape, rawQuotes: isRun, skipUnset: isRun }).value),
   );
+}
+
+/** Names are printed, kept in logs and histories: secrets stay out of them. */
+function shownValue(name: string, value: string | undefined): string | undefined {
+  return value && isSecretVariable(name, value) ? '*****' : value;
 }
 
 function expandedOr(text: string, expand: () => string): string {

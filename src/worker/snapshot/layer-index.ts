@@ -1,4 +1,5 @@
-import type { Digest } from '../../oci/digest.js';
+import { createHash } from 'node:crypto';
+import { type Digest, digestFromHash } from '../../oci/digest.js';
 
 /**
  * The listing of one layer: what its tar says, entry by entry, so that lookups, COPY --from, digests and exports need
@@ -37,4 +38,30 @@ export interface LayerEntry {
   readonly digest?: Digest;
   /** Offset of a file's bytes in the uncompressed tar. */
   readonly offset?: number;
+}
+
+/** Digest of what a layer holds, however it was packed: everything but times and offsets. */
+export function treeDigest({ entries, impliedDirectories }: LayerIndex): Digest {
+  const hash = createHash('sha256').update('tree\n');
+  for (const entry of entries) {
+    const { path, type, mode, uid, gid, size, linkName, deviceMajor, deviceMinor, xattrs, opaque, digest } =
+      entry;
+    const attributes = xattrs && Object.entries(xattrs);
+    const row = [
+      path,
+      type,
+      mode,
+      uid,
+      gid,
+      size,
+      linkName,
+      deviceMajor,
+      deviceMinor,
+      attributes,
+      opaque,
+      digest,
+    ];
+    hash.update(JSON.stringify(row));
+  }
+  return digestFromHash(hash.update(JSON.stringify(impliedDirectories)));
 }

@@ -13,7 +13,7 @@ import { type Compression, type Descriptor, layerCompression, layerMediaType } f
 import { type Digest, digestFromHash, digestHex } from '../../oci/digest.js';
 import { extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
-import type { LayerEntry, LayerIndex } from './layer-index.js';
+import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
 import { loadLayerIndex, saveLayerIndex } from './layer-index-file.js';
 import { listChanges } from './pack.js';
 import { UnionView } from './union-view.js';
@@ -38,6 +38,7 @@ export class LayerStore implements LayerBlobs {
   readonly #options: LayerStoreOptions;
   readonly #making = new Map<string, Promise<unknown>>();
   readonly #indexes = new Map<Digest, LayerIndex>();
+  readonly #trees = new Map<Digest, Digest>();
   readonly #lostOrigins = new Set<string>();
   #temporaries = 0;
 
@@ -80,6 +81,36 @@ export class LayerStore implements LayerBlobs {
     onProgress?: TransferListener,
   ): Promise<LayerIndex[]> {
     return Promise.all(layers.map((layer) => this.index(layer, signal, onProgress)));
+  }
+
+  /** The layers of images by their trees: `contentDigest` is the digest of the listing, times left out. Remembered on disk. */
+  async withTrees(
+    layers: readonly Layer[],
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): Promise<Layer[]> {
+    return Promise.all(
+      layers.map(async (layer) => {
+        if (layer.contentDigest !== layer.diffId) return layer;
+        return { ...layer, contentDigest: await this.#treeDigest(layer, signal, onProgress) };
+      }),
+    );
+  }
+
+  async #treeDigest(
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<Digest> {
+    const known = this.#trees.get(layer.diffId) ?? readJson<Digest>(this.#path(layer.diffId, 'tree'));
+    if (known) {
+      this.#trees.set(layer.diffId, known);
+      return known;
+    }
+    const digest = treeDigest(await this.index(layer, signal, onProgress));
+    writeJson(this.#path(layer.diffId, 'tree'), digest);
+    this.#trees.set(layer.diffId, digest);
+    return digest;
   }
 
   /** Whether all of the layers have their listing at hand. */

@@ -5,6 +5,9 @@ import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { ImageSource } from './image-source.js';
 
+/** The algorithm and twelve digits. */
+const SHOWN_DIGEST = 'sha256:'.length + 12;
+
 /** An image pinned by its digest. Its layers are listed, not downloaded: whoever needs their bytes fetches them. */
 export function createImageSourceOp(op: SourceOp, source: ImageSource): ResolvedOp {
   const at = op.identifier.lastIndexOf('@');
@@ -17,7 +20,7 @@ export function createImageSourceOp(op: SourceOp, source: ImageSource): Resolved
     cacheMap: async () => ({
       digest: digestOfJson(['image', place, digest, platform]),
       deps: [],
-      components: { image: digest, platform },
+      components: { 'base image': `=${digest.slice(0, SHOWN_DIGEST)}`, platform: `=${platform}` },
     }),
     exec: async () => [createSnapshotResult(await source.layersOf(op.identifier))],
   };

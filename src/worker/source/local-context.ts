@@ -16,6 +16,15 @@ const BYTES_PER_TURN = 16 << 20;
 
 const NOT_IGNORED: ParentMatch = { matched: false, byPattern: [] };
 
+/** `git`: modes as git keeps them, the same under every umask. */
+export type ContextMode = 'keep' | 'git';
+
+export interface LocalContextOptions {
+  /** Directory of stat indexes. */
+  readonly statRoot: string;
+  readonly mode?: ContextMode;
+}
+
 interface Scanned {
   readonly stat: Stats;
   readonly ignored: ParentMatch;
@@ -30,13 +39,19 @@ export class LocalContext implements SourceTree {
   readonly directory: string;
   readonly place: string;
   readonly #matcher: PatternMatcher | undefined;
+  readonly #mode: ContextMode;
   readonly #index: StatIndex;
   readonly #scanned = new Map<string, Scanned | undefined>();
   readonly #lists = new Map<string, readonly string[]>();
   readonly #digests = new Map<string, Promise<Digest>>();
   #bytesThisTurn = 0;
 
-  constructor(directory: string, ignorePatterns: readonly string[], statRoot: string) {
+  constructor(
+    directory: string,
+    ignorePatterns: readonly string[],
+    { statRoot, mode = 'keep' }: LocalContextOptions,
+  ) {
+    this.#mode = mode;
     this.directory = directory;
     this.place = `the build context "${directory}"`;
     this.#matcher = ignorePatterns.length === 0 ? undefined : new PatternMatcher(ignorePatterns);
@@ -46,7 +61,8 @@ export class LocalContext implements SourceTree {
   lookup(path: string): LayerEntry | undefined {
     const scanned = this.#scan(path);
     if (!scanned || !this.#isVisible(path, scanned)) return undefined;
-    return entryOf(path, scanned.stat, () => this.#readlink(path));
+    const entry = entryOf(path, scanned.stat, () => this.#readlink(path));
+    return this.#mode === 'git' ? { ...entry, mode: gitMode(entry) } : entry;
   }
 
   list(path: string): readonly string[] {
@@ -150,6 +166,12 @@ export class LocalContext implements SourceTree {
   #readlink(path: string): string {
     return readlinkSync(join(this.directory, path));
   }
+}
+
+/** Git knows of a file whether its owner may execute it, and nothing else. */
+function gitMode({ type, mode }: LayerEntry): number {
+  if (type === 'symlink') return mode;
+  return type === 'directory' || (mode & 0o100) !== 0 ? 0o755 : 0o644;
 }
 
 function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry {

@@ -74,7 +74,7 @@ export class RemoteSources implements SourceInspector {
         return {
           digest: digestOfJson(['file', filename, digest, modifiedSec]),
           deps: [],
-          components: { file: digest },
+          components: { file: `=${digest}` },
         };
       },
       exec: async (job) => {
@@ -114,7 +114,7 @@ export class RemoteSources implements SourceInspector {
         return {
           digest: digestOfJson(['git', commit, subdirectory, keepGitDirectory, submodules, mtime]),
           deps: [],
-          components: { commit },
+          components: { commit: `=${commit}` },
         };
       },
       exec: async (job) => {
