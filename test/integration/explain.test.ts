@@ -164,6 +164,15 @@ describe('why a step is not cached', function () {
       .and.not.match(/ghp_|hunter2/);
   });
 
+  it('is the pruning of the record, with its time', async () => {
+    const context = makeContext({ Dockerfile: 'FROM base\nRUN echo pruned\n' });
+    await build(context);
+    await tsbuild.must(['prune', '-f']);
+    expect((await build(context)).at(-1)).to.match(
+      /^RUN echo pruned: not cached: nothing changed, but the result of [-0-9]+ [:0-9]+Z was pruned at [-0-9]+ [:0-9]+Z$/,
+    );
+  });
+
   it('is the loss of the record when nothing changed, and a failure when there never was one', async () => {
     const context = makeContext({ Dockerfile: 'FROM base\nRUN echo lost\n' });
     await build(context);
