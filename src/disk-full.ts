@@ -19,14 +19,21 @@ function deviceOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.dev ?? deviceOf(dirname(path));
 }
 
+/** Codes of errors whose message is what another program printed. */
+const PROGRAMS: readonly string[] = ['GIT_FAILED', 'EXECUTOR_FAILED'];
+const PROGRAM_SAYS = /No space left on device|Disk quota exceeded/;
+
 /** Whether the error, or what caused it, is a file system that has no room left. */
 export function isDiskFull(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'DISK_FULL') return true;
+    if (PROGRAMS.includes(code ?? '') && PROGRAM_SAYS.test(cause.message)) return true;
   }
   return false;
 }
+
+const FULL = /^the disk of "[^"]*" is full: /;
 
 /** How many of the largest things that stay an error names. */
 const LARGEST_SHOWN = 3;
@@ -45,27 +52,32 @@ export class SpaceMaker {
     this.#signal = signal;
   }
 
+  /** What the store's disk has left. */
+  freeBytes(): number {
+    return spaceOf(this.#store.state.path).freeBytes;
+  }
+
   /**
    * Runs, and runs once more after a prune where the disk was full and the prune freed something.
-   * @param name what is run, for the error and `note`
+   * @param name what is run, for the error
    * @throws DISK_FULL
    */
-  async retrying<T>(name: string, run: () => Promise<T>, note?: (message: string) => void): Promise<T> {
-    const { path } = this.#store.state;
+  async retrying<T>(name: string, run: () => Promise<T>, start: Start = {}): Promise<T> {
+    const { note, freeBytes, signal = this.#signal } = start;
     try {
       return await run();
     } catch (error) {
-      if (!isDiskFull(error) || this.#signal.aborted) throw error;
+      if (!isDiskFull(error) || isExplained(error) || signal.aborted) throw error;
       const freedBytes = await (this.#pruning ??= this.#prune());
-      if (freedBytes === 0) throw await this.explained(error, name);
+      if (freedBytes === 0) throw await this.explained(error, name, freeBytes);
       note?.(`the disk was full; pruned ${formatBytes(freedBytes)}, trying once more`);
     }
-    const { freeBytes } = spaceOf(path);
+    const freeNowBytes = this.freeBytes();
     try {
       return await run();
     } catch (error) {
-      if (!isDiskFull(error) || this.#signal.aborted) throw error;
-      throw await this.explained(error, name, freeBytes);
+      if (!isDiskFull(error) || signal.aborted) throw error;
+      throw await this.explained(error, name, Math.max(freeBytes ?? 0, freeNowBytes));
     }
   }
 
@@ -75,19 +87,20 @@ export class SpaceMaker {
     const { state } = this.#store;
     const { freeBytes, sizeBytes } = spaceOf(state.path);
     const freed = this.#pruning === undefined ? undefined : await this.#pruning;
+    const room = `${formatBytes(neededBytes ?? freeBytes)} of ${formatBytes(sizeBytes)}`;
     const needs =
-      neededBytes === undefined
-        ? `${formatBytes(freeBytes)} of ${formatBytes(sizeBytes)} are free`
-        : `${name ?? 'it'} needs more than the ${formatBytes(neededBytes)} of ${formatBytes(sizeBytes)} that were free`;
+      neededBytes === undefined ? `${room} are free` : `more than the ${room} that were free is needed`;
     const pruned =
       freed === undefined
         ? ''
         : freed > 0
           ? `; pruning freed ${formatBytes(freed)}`
           : '; nothing could be pruned';
-    return new DiskFullError(`the disk of "${state.path}" is full: ${needs}${pruned}`, error, {
-      hint: `make room, take names away from images you do not need (tsbuild rmi, tsbuild prune), or choose another disk with --root${await this.#largest()}`,
+    return new BuildError('DISK_FULL', `the disk of "${state.path}" is full: ${needs}${pruned}`, {
+      cause: error,
+      hint: `take names away from images (tsbuild rmi) and prune, make room, or choose another disk with --root${await this.#largest()}`,
       vertex: error instanceof BuildError ? (error.vertex ?? name) : name,
+      location: error instanceof BuildError ? error.location : undefined,
     });
   }
 
@@ -110,23 +123,23 @@ export class SpaceMaker {
   }
 }
 
+interface Start {
+  readonly note?: (message: string) => void;
+  /** What was free before: more than this is needed where it was not enough. */
+  readonly freeBytes?: number;
+  /** Where it is not the command's. */
+  readonly signal?: AbortSignal;
+}
+
 /** The op, whose `exec` is tried once more after a prune when the disk was full. */
 export function withSpace(op: ResolvedOp, space: SpaceMaker): ResolvedOp {
   const exec: ResolvedOp['exec'] = (job, inputs) =>
-    space.retrying(job.vertex.options.name, () => op.exec(job, inputs), job.note);
+    space.retrying(job.vertex.options.name, () => op.exec(job, inputs), {
+      note: job.note,
+      freeBytes: space.freeBytes(),
+      signal: job.signal,
+    });
   return { ...op, exec };
-}
-
-/** Explained already. */
-class DiskFullError extends BuildError {
-  constructor(
-    message: string,
-    cause: unknown,
-    { hint, vertex }: { hint: string; vertex: string | undefined },
-  ) {
-    const location = cause instanceof BuildError ? cause.location : undefined;
-    super('DISK_FULL', message, { cause, hint, vertex, location });
-  }
 }
 
 /** An export that was not tried again failed on the disk of its destination, which its message names. */
@@ -134,6 +147,7 @@ function isElsewhere(error: unknown, name: string | undefined): boolean {
   return name === undefined && error instanceof BuildError && error.code === 'EXPORT_FAILED';
 }
 
+/** Errors are made anew on their way up, so their words tell. */
 function isExplained(error: unknown): boolean {
-  return error instanceof DiskFullError;
+  return error instanceof BuildError && error.code === 'DISK_FULL' && FULL.test(error.message);
 }

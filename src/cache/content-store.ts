@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { markUsed } from './leases.js';
 import { removeLeftovers } from './leftovers.js';
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { createSpaceGuard } from './free-space.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest.js';
@@ -99,22 +98,19 @@ export class ContentStore {
     const temporary = this.temporaryPath();
     try {
       const hash = createHash(expected.digest ? digestAlgorithm(expected.digest) : 'sha256');
-      const file = createWriteStream(temporary, { flags: 'wx' });
       const guard = createSpaceGuard(temporary);
       let size = 0;
+      const file = await open(temporary, 'wx');
       try {
         for await (const chunk of source) {
           throwIfAborted(expected.signal);
           guard(chunk.length);
           hash.update(chunk);
           size += chunk.length;
-          if (!file.write(chunk)) await once(file, 'drain');
+          await file.writeFile(chunk);
         }
       } finally {
-        await new Promise<void>((resolve, reject) => {
-          file.once('error', reject);
-          file.end(resolve);
-        });
+        await file.close();
       }
       const digest: Digest = `${expected.digest ? digestAlgorithm(expected.digest) : 'sha256'}:${hash.digest('hex')}`;
       if (expected.size !== undefined && expected.size !== size) {

@@ -17,7 +17,7 @@ export function createSpaceGuard(path: string): (bytes: number) => void {
     sinceLook = 0;
     const { bavail, bsize } = statfsSync(dirname(path));
     if (bavail * bsize >= LIMITS.freeDiskBytes) return;
-    throw new BuildError('STORE_FAILED', `the disk of "${dirname(path)}" is nearly full`, {
+    throw new BuildError('DISK_FULL', `the disk of "${dirname(path)}" is nearly full`, {
       hint: `make room on it; ${limitHint('freeDiskBytes')}`,
     });
   };

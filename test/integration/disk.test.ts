@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskUsage, PruneResult } from '../../src/disk.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
-import { mustRun, tsbuildIn } from '../kit/cli.js';
+import { mustRun, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -154,6 +155,60 @@ describe('the size of the store', function () {
       const wrong = await store.run(['prune', '--keep-storage', 'much']);
       expect(wrong.stderr).to.include('--reserved-space "much" is not a size');
       expect((await store.run(['prune', '--filter', 'type=volume'])).status).to.equal(2);
+    });
+  });
+
+  describe('the limit', () => {
+    const small = () =>
+      makeContext({ Dockerfile: 'FROM base\nCOPY a /a\nRUN cat /a > /b\n', a: randomBytes(2 << 20) });
+
+    it('is kept at the end of a build, which says what went; the build itself stays', async () => {
+      const store = await storeWithBase();
+      await store.build(context(), '-o', 'type=cacheonly');
+      const dir = small();
+      const { stderr } = await store.build(dir, '-t', 'app', '--keep-storage', '14mb');
+      expect(stderr).to.match(/^pruned \d+(\.\d+)?MB of the store, \d+ things, to keep its size$/m);
+      expect((await store.usage()).totalBytes).to.be.below(14 * 1024 ** 2);
+      expect((await store.build(dir, '-t', 'app')).stderr).to.match(/CACHED[\s\S]*CACHED[\s\S]*CACHED/);
+    });
+
+    it('comes from the config file too', async () => {
+      const store = await storeWithBase();
+      await store.build(context(), '-o', 'type=cacheonly');
+      const config = join(tmpDir(), 'config.yaml');
+      writeFileSync(config, 'cache: { maxSize: 10MB }\n');
+      const { stderr } = await store.build(small(), '-t', 'app', '--config', config);
+      expect(stderr).to.match(/^pruned /m);
+      writeFileSync(config, 'cache: { maxSize: much }\n');
+      const wrong = await store.run(['build', small(), '--config', config]);
+      expect(wrong.stderr).to.include('"cache.maxSize" in');
+    });
+
+    it('costs a cached build nothing: it neither walks the store nor reads the account', async function () {
+      needs(this, { program: 'strace' });
+      const store = await storeWithBase();
+      const dir = small();
+      await store.build(dir, '-t', 'app');
+      const trace = join(tmpDir(), 'trace');
+      const flags = ['-f', '-qq', '-o', trace, '-e', 'trace=openat,open,statfs', TSBUILD];
+      await mustRun('strace', [...flags, 'build', dir, '-t', 'app', '--keep-storage', '1'], {
+        env: { TSBUILD_ROOT: store.root },
+      });
+      expect(readFileSync(trace, 'utf8')).not.to.match(/usage\.json|statfs\("\S+\/tsbuild-test|records"/);
+    });
+
+    it('walks the store only when it may have been passed', async function () {
+      needs(this, { program: 'strace' });
+      const store = await storeWithBase();
+      await store.build(small(), '-t', 'app', '--keep-storage', '1gb');
+      const trace = join(tmpDir(), 'trace');
+      const flags = ['-f', '-qq', '-o', trace, '-e', 'trace=openat,open', TSBUILD];
+      await mustRun('strace', [...flags, 'build', small(), '-t', 'app', '--keep-storage', '1000gb'], {
+        env: { TSBUILD_ROOT: store.root },
+      });
+      const opened = readFileSync(trace, 'utf8');
+      expect(opened).to.include('usage.json');
+      expect(opened).not.to.match(/\/records", O_RDONLY\|O_NONBLOCK/);
     });
   });
 });

@@ -138,9 +138,10 @@ async function runProcess(op: ExecOp, spec: ProcessSpec, deps: ExecOpDeps, job: 
 /** With less room than this, a program that fails has most likely met the end of the disk. */
 const ALMOST_FULL_BYTES = 4 << 20;
 
-/** What a failed program could not say: that its disk was full. Asked before its files go. */
+/** What a failed program or runtime may not say: that its disk was full. Asked before its files go. */
 function fullDiskError(error: unknown, upper: string): BuildError | undefined {
-  if (!(error instanceof BuildError) || error.code !== 'RUN_FAILED') return undefined;
+  if (!(error instanceof BuildError) || !['RUN_FAILED', 'EXECUTOR_FAILED'].includes(error.code))
+    return undefined;
   const { bavail, bsize, ffree, files } = statfsSync(upper);
   const isFull = bavail * bsize < ALMOST_FULL_BYTES || (files > 0 && ffree < 16);
   return isFull

@@ -15,6 +15,7 @@ export class VertexLog implements Disposable {
   readonly #job: JobContext;
   readonly #lastLine = new LastLine();
   #fd: number | undefined;
+  #isCut = false;
 
   constructor(logs: string, job: JobContext) {
     this.#logs = logs;
@@ -24,8 +25,15 @@ export class VertexLog implements Disposable {
   write(stream: 1 | 2, data: Uint8Array): void {
     this.#job.log(stream, data);
     this.#lastLine.add(data);
-    this.#fd ??= this.#open();
-    writeSync(this.#fd, data);
+    if (this.#isCut) return;
+    try {
+      this.#fd ??= this.#open();
+      for (let at = 0; at < data.length;) at += writeSync(this.#fd, data, at);
+    } catch (error) {
+      // A log that cannot be kept must not end the step; a full disk ends it soon enough.
+      this.#isCut = true;
+      this.#job.note(`the step's log is not kept from here on: ${(error as Error).message}`);
+    }
   }
 
   lastLine(): string {

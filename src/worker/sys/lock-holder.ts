@@ -1,12 +1,20 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import type { LockHolder } from '../../graph/contract.js';
+import { isErrno } from './libc.js';
 
 const CHUNK_BYTES = 1 << 16;
 
-/** Writes into the lock file who holds it; in one call, so that a reader sees all or nothing that it takes for whole. */
+/**
+ * Writes into the lock file who holds it; in one call, so that a reader sees all or nothing that it takes for whole. On a full
+ * disk the lock is as good without.
+ */
 export function writeHolder(fd: number, holder: LockHolder): void {
-  ftruncateSync(fd, 0);
-  writeSync(fd, JSON.stringify(holder), 0);
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, JSON.stringify(holder), 0);
+  } catch (error) {
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+  }
 }
 
 /** What the holder of a lock file told; undefined while it has told nothing. */
