@@ -13,7 +13,7 @@ const ENTRY = { path: 'f', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 3, m
 function write(content: FileContent, digest = digestOf('abc')) {
   const writer = new LayerWriter(new ContentStore(tmpDir()), () => undefined);
   try {
-    writer.add({ ...ENTRY, digest }, content);
+    void writer.add({ ...ENTRY, digest }, content);
     return writer.entries[0]!.digest;
   } finally {
     writer.abort();
