@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
@@ -162,6 +162,17 @@ describe('why a step is not cached', function () {
         /ARG API_TOKEN changed \(its value is not shown\).*ARG PLAIN changed \(its value is not shown/,
       )
       .and.not.match(/ghp_|hunter2/);
+  });
+
+  it('is another umask, which --context-mode=git takes out of the key', async () => {
+    const context = makeContext({ Dockerfile: 'FROM base\nCOPY a /\n', a: '1' });
+    await build(context);
+    await build(context, '--context-mode=git');
+    chmodSync(join(context, 'a'), 0o664);
+    expect(await build(context, '--context-mode=git')).to.deep.equal([]);
+    expect(await build(context)).to.deep.equal([
+      'COPY a /: not cached: "a" changed (mode 0644 → 0664) in the build context; another umask? --chmod, or --context-mode=git, takes the modes out of the key',
+    ]);
   });
 
   it('is the pruning of the record, with its time', async () => {
