@@ -1,6 +1,5 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Readable } from 'node:stream';
 import { BuildError } from './errors.js';
 import { parseIgnoreFile } from './graph/pattern-matcher.js';
 import {
@@ -11,6 +10,7 @@ import {
 } from './frontend/context-source.js';
 import { gitSourceOp, parseGitReference } from './frontend/git-reference.js';
 import type { SourceOp } from './graph/op.js';
+import { readDockerfileText, readIgnoreText, readLimitedText } from './input-text.js';
 import type { BuildOptions } from './options.js';
 import { isArchive } from './worker/source/archive-file.js';
 import type { RemoteSources } from './worker/source/remote-sources.js';
@@ -83,7 +83,7 @@ async function readRemote(options: BuildOptions, op: SourceOp, sources: InputSou
   const content = await sources.remote.content(op, sources.signal);
   if (await isArchive(content))
     return withArchivedDockerfile(options, { kind: 'remote', op, archive: 'context' }, sources);
-  const dockerfile = { name: 'Dockerfile', text: readFileSync(content.path, 'utf8') };
+  const dockerfile = { name: 'Dockerfile', text: await readDockerfileText(content.path) };
   return { dockerfile, mainContext: { kind: 'remote', op } };
 }
 
@@ -107,7 +107,7 @@ async function readStandardInput(options: BuildOptions, sources: InputSources): 
     return withArchivedDockerfile(options, { kind: 'remote', op, archive: 'context' }, sources);
   if (options.file !== undefined)
     return { dockerfile: await readDockerfile(options, undefined), mainContext };
-  return { dockerfile: { name: 'Dockerfile', text: readFileSync(content.path, 'utf8') }, mainContext };
+  return { dockerfile: { name: 'Dockerfile', text: await readDockerfileText(content.path) }, mainContext };
 }
 
 async function withArchivedDockerfile(
@@ -190,12 +190,16 @@ interface Dockerfile {
 async function readDockerfile(options: BuildOptions, context: string | undefined): Promise<Dockerfile> {
   if (options.dockerfileText !== undefined) return { name: 'Dockerfile', text: options.dockerfileText };
   if (options.file === '-') {
-    return { name: 'Dockerfile', text: await readAll(options.stdin ?? process.stdin) };
+    return {
+      name: 'Dockerfile',
+      text: await readLimitedText(options.stdin ?? process.stdin, 'DOCKERFILE_SYNTAX'),
+    };
   }
   const path = options.file === undefined ? defaultDockerfile(context!) : resolve(options.file);
   try {
-    return { path, name: basename(path), text: readFileSync(path, 'utf8') };
+    return { path, name: basename(path), text: await readDockerfileText(path) };
   } catch (error) {
+    if (error instanceof BuildError) throw error;
     throw notReadable(options, path, error as NodeJS.ErrnoException);
   }
 }
@@ -222,17 +226,8 @@ function readIgnorePatterns(context: string, dockerfile: string | undefined): re
     join(context, '.dockerignore'),
   ];
   for (const candidate of candidates) {
-    try {
-      return parseIgnoreFile(readFileSync(candidate, 'utf8'));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
+    const text = readIgnoreText(candidate);
+    if (text !== undefined) return parseIgnoreFile(text);
   }
   return [];
-}
-
-async function readAll(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk as Uint8Array));
-  return Buffer.concat(chunks).toString('utf8');
 }

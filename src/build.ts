@@ -95,7 +95,6 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     secret,
     sshSocket: (id) => agents.socket(id),
     timeLimits: timeLimitsOf(options),
-    resources: options.resources ?? {},
   });
   const isAvailable = (result: SnapshotResult) =>
     result.layers.every((layer) => store.layers.isAvailable(layer));

@@ -22,7 +22,6 @@ export const ERROR_EXIT_STATUS = {
   CHECK_FAILED: 2,
   // The build
   RUN_FAILED: 1,
-  OUT_OF_MEMORY: 1,
   TIMED_OUT: 1,
   STEPS_FAILED: 1,
   SECRET_MISSING: 1,
@@ -166,11 +165,19 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw signal.reason;
 }
 
+/** Comparing costs the product of the lengths, for each candidate. */
+const LONGEST_COMPARED = 200;
+const MOST_COMPARED = 1000;
+
 /** The candidate nearest to `name` by edit distance, when it is near enough to be a typing error. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  let compared = 0;
+  if (name.length > LONGEST_COMPARED) return undefined;
   for (const candidate of candidates) {
+    if (candidate.length > LONGEST_COMPARED) continue;
+    if (++compared > MOST_COMPARED) break;
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }

@@ -1,25 +1,27 @@
 import { BuildError, ERROR_EXIT_STATUS, StepFailures } from '../errors.js';
 import type { Paint } from './paint.js';
+import { visibleLine, visibleText } from './visible.js';
 
 const CONTEXT_LINES = 2;
+const LONGEST_LINE = 1000;
 
 /** An error for people: message, causes, the excerpt of the Dockerfile, the way out, the code. Ends in a newline. */
 export function formatError(error: unknown, paint: Paint, debug = false): string {
   if (!(error instanceof BuildError)) {
     const message =
       error instanceof Error ? (debug ? (error.stack ?? error.message) : error.message) : String(error);
-    return `${paint.red('error:')} ${message}\n`;
+    return `${paint.red('error:')} ${visibleText(message)}\n`;
   }
   const each =
     error instanceof StepFailures
       ? error.failures.map((failure) => `${formatError(failure, paint, debug)}\n`).join('')
       : '';
-  const lines = [`${each}${paint.red('error:')} ${error.message}`];
-  if (error.vertex) lines.push(`  in ${error.vertex}`);
-  lines.push(...causes(error).map((message) => `  caused by: ${message}`));
+  const lines = [`${each}${paint.red('error:')} ${visibleText(error.message)}`];
+  if (error.vertex) lines.push(`  in ${visibleLine(error.vertex)}`);
+  lines.push(...causes(error).map((message) => `  caused by: ${visibleText(message)}`));
   const excerpt = excerptOf(error, paint);
   if (excerpt) lines.push('', excerpt);
-  if (error.hint) lines.push(`${paint.cyan('hint:')} ${error.hint}`);
+  if (error.hint) lines.push(`${paint.cyan('hint:')} ${visibleText(error.hint)}`);
   if (error.code !== 'INTERRUPTED')
     lines.push(
       paint.dim(
@@ -55,10 +57,10 @@ export function excerptOf(
     location.endLine + CONTEXT_LINES,
   );
   const width = String(last).length;
-  const rows = [`${location.file}:${location.startLine}`, '--------------------'];
+  const rows = [`${visibleLine(location.file)}:${location.startLine}`, '--------------------'];
   for (let number = first; number <= last; number++) {
     const isFailing = number >= location.startLine && number <= location.endLine;
-    const row = `${String(number).padStart(width + 1)} | ${isFailing ? '>>> ' : '    '}${lines[number - 1] ?? ''}`;
+    const row = `${String(number).padStart(width + 1)} | ${isFailing ? '>>> ' : '    '}${visibleText(lines[number - 1] ?? '').slice(0, LONGEST_LINE)}`;
     rows.push(isFailing ? paint.bold(row) : row);
     const { word } = location;
     if (word?.line !== number) continue;

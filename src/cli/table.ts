@@ -1,6 +1,8 @@
+import { visibleLine } from './visible.js';
+
 /** Columns padded to their widest cell, three blanks apart, as Docker prints tables. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows];
+  const all = [head, ...rows].map((row) => row.map(visibleLine));
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   return all
     .map((row) =>

@@ -32,6 +32,7 @@ import { resolveSourceDateEpoch, type SourceInspector } from './convert/source-d
 import { Sources } from './convert/sources.js';
 import { addVertex, type ConvertContext, type StageState } from './convert/stage-state.js';
 import { StepOptions } from './convert/step-options.js';
+import { TextBudget } from './convert/text-budget.js';
 import type { ImageResolver } from './image-resolver.js';
 import { lintFile } from './lint/file-rules.js';
 import { lintRun } from './lint/instruction-rules.js';
@@ -112,6 +113,7 @@ export async function convertDockerfile(options: ConvertOptions): Promise<Fronte
     outline: new OutlineRecorder(),
     vertices: new Map<Digest, Vertex>(),
     escape: parsed.escape,
+    budget: new TextBudget(),
   });
 }
 
@@ -272,6 +274,8 @@ class TargetConverter {
   }
 
   async #convertStage(stage: Stage): Promise<StageState> {
+    // A turn of its own: a chain of ten thousand stages must not be one on the stack.
+    await undefined;
     throwIfAborted(this.#options.signal);
     this.#prefetch(stage);
     const { state, triggers, isReplaced } = await this.#bases.of(stage);
@@ -338,7 +342,7 @@ class TargetConverter {
       case 'healthcheck':
         return convertHealthcheck(context, state, command);
       case 'onbuild':
-        return addOnbuild(state, command);
+        return addOnbuild(context, state, command);
       case 'from':
         throw new BuildError('DOCKERFILE_SYNTAX', "FROM isn't allowed here");
     }
@@ -414,6 +418,8 @@ class TargetConverter {
   }
 }
 
-function addOnbuild(state: StageState, command: OnbuildCommand): void {
-  state.config.OnBuild = [...(state.config.OnBuild ?? []), command.expression];
+function addOnbuild(context: ConvertContext, state: StageState, command: OnbuildCommand): void {
+  const onBuild = state.config.OnBuild ?? [];
+  context.budget.spend(onBuild.length * 8);
+  state.config.OnBuild = [...onBuild, command.expression];
 }

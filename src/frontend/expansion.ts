@@ -1,4 +1,6 @@
 import { BuildError } from '../errors.js';
+import { LIMITS } from '../oci/limits.js';
+import { replacePattern, trimPattern } from './shell-pattern.js';
 
 export interface ExpansionOptions {
   readonly env: (name: string) => string | undefined;
@@ -11,6 +13,8 @@ export interface ExpansionOptions {
   readonly rawQuotes?: boolean;
   /** Escape characters stay in the result. */
   readonly rawEscapes?: boolean;
+  /** Longest result; default: the limit. */
+  readonly mostBytes?: number;
 }
 
 export interface Expansion {
@@ -26,7 +30,7 @@ export interface Expansion {
 /**
  * Quotes, escapes and variables as a Dockerfile has them: `$x`, `${x}`, `${x:-y}` and `-`, `+`, `?` with and without the
  * colon, `#`, `##`, `%`, `%%`, `/`, `//`, nested to any depth.
- * @throws EXPANSION_FAILED
+ * @throws EXPANSION_FAILED, also for what is nested too deep or grows too long
  */
 export function expandWord(text: string, options: ExpansionOptions): Expansion {
   const expander = new Expander(text, options);
@@ -49,6 +53,7 @@ class Expander {
   readonly #source: string;
   readonly #options: ExpansionOptions;
   #at = 0;
+  #depth = 0;
 
   constructor(text: string, options: ExpansionOptions) {
     this.#source = text;
@@ -66,7 +71,7 @@ class Expander {
         return result;
       }
       if (char === '$') {
-        const value = this.#dollar();
+        const value = this.#checked(this.#dollar(), result.length);
         this.words.add(value);
         result += value;
       } else if (char === "'" && !this.#options.skipQuotes) {
@@ -117,7 +122,7 @@ class Expander {
         return result + quote;
       }
       if (char === '$') {
-        result += this.#dollar();
+        result += this.#checked(this.#dollar(), result.length);
         continue;
       }
       this.#at += 1;
@@ -210,12 +215,13 @@ class Expander {
     if (value === undefined && this.#options.skipUnset)
       return `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}`;
     if (value === undefined) this.unmatched.add(name);
-    const expression = new RegExp(patternSource(pattern, true), all ? 'gsu' : 'su');
-    return (value ?? '').replace(expression, () => replacement);
+    return this.#checked(replacePattern(value ?? '', pattern, { replacement, all, most: this.#most() }), 0);
   }
 
   #operand(stop: string, rawEscapes: boolean): string {
     const words = this.words.mark();
+    if (++this.#depth > LIMITS.expansionDepth)
+      throw this.#error(`braces are nested deeper than ${LIMITS.expansionDepth}`);
     try {
       return this.until(stop, rawEscapes);
     } catch (error) {
@@ -225,8 +231,19 @@ class Expander {
         );
       throw error;
     } finally {
+      this.#depth -= 1;
       this.words.reset(words);
     }
+  }
+
+  /** A value, where the result stays short enough with it. */
+  #checked(value: string, lengthSoFar: number): string {
+    if (lengthSoFar + value.length <= this.#most()) return value;
+    throw this.#error(`it expands to more than ${this.#most()} bytes`);
+  }
+
+  #most(): number {
+    return this.#options.mostBytes ?? LIMITS.expandedBytes;
   }
 
   #lookup(name: string): string | undefined {
@@ -255,7 +272,8 @@ class Expander {
   }
 
   #error(why: string): BuildError {
-    return new BuildError('EXPANSION_FAILED', `failed to process "${this.#source}": ${why}`);
+    const shown = this.#source.length > 500 ? `${this.#source.slice(0, 500)}…` : this.#source;
+    return new BuildError('EXPANSION_FAILED', `failed to process "${shown}": ${why}`);
   }
 }
 
@@ -299,34 +317,3 @@ class Words {
 
 /** Blanks between `<<` and a heredoc's name do not end the word. */
 const HEREDOC_START = /^\d*<<-?$/;
-
-/** `${x#p}` and `${x%p}`; doubled, the longest match goes. */
-function trimPattern(value: string, word: string, side: '#' | '%'): string {
-  const greedy = word.startsWith(side);
-  const source = patternSource(greedy ? word.slice(1) : word, greedy);
-  if (side === '#') return value.replace(new RegExp(`^${source}`, 'su'), '');
-  const expression = new RegExp(`^${source}$`, 'su');
-  const characters = [...value];
-  const lengths = characters.map((_, i) => i).concat(characters.length);
-  for (const start of greedy ? lengths : lengths.toReversed()) {
-    if (expression.test(characters.slice(start).join(''))) return characters.slice(0, start).join('');
-  }
-  return value;
-}
-
-/** A shell pattern (`*`, `?`, `\`) as the source of a regular expression. */
-function patternSource(pattern: string, greedy: boolean): string {
-  let source = '';
-  const characters = [...pattern];
-  for (let i = 0; i < characters.length; i++) {
-    const char = characters[i]!;
-    if (char === '*') source += greedy ? '.*' : '.*?';
-    else if (char === '?') source += '.';
-    else
-      source += (char === '\\' && i + 1 < characters.length ? characters[++i]! : char).replace(
-        /[\\^$.*+?()[\]{}|/]/g,
-        '\\$&',
-      );
-  }
-  return source;
-}

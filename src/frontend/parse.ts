@@ -5,7 +5,9 @@ import { lexArguments, splitFlags } from './lexers.js';
 
 const LONGEST_LINE = 65535;
 const HEREDOC_KEYWORDS = new Set(['ADD', 'COPY', 'RUN']);
-const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
+const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)$/;
+const BLANKS = '\t\v\f\r \u0085\u00a0';
+const DEEPEST_CHAIN = 10;
 const DIRECTIVE_NAMES = new Set(['syntax', 'escape', 'check']);
 
 /**
@@ -47,7 +49,7 @@ function readDirectives(
   const directives: Record<string, string> = {};
   let line = 0;
   for (; line < lines.length; line++) {
-    const match = DIRECTIVE.exec(trimStart(lines[line]!.replace(/\r?\n$/, '')));
+    const match = DIRECTIVE.exec(trimStart(lines[line]!.replace(/\r?\n$/, '')).trimEnd());
     const name = match?.[1]!.toLowerCase();
     if (!match || !DIRECTIVE_NAMES.has(name!)) break;
     const location = { file, startLine: line + 1, endLine: line + 1 };
@@ -182,14 +184,16 @@ class InstructionReader {
 type LexedLine = Pick<ParsedInstruction, 'keyword' | 'flags' | 'args' | 'json'>;
 
 /** One joined line: keyword, flags, arguments; of ONBUILD those of its trigger, with the trigger's keyword before them. */
-function lexInstruction(line: string, escape: '\\' | '`'): LexedLine {
+function lexInstruction(line: string, escape: '\\' | '`', depth = 0): LexedLine {
   const match = /^(\S+)(?:\s+(.*))?$/s.exec(trimBlanks(line));
   const keyword = (match?.[1] ?? '').toUpperCase();
   const { flags, rest } = splitFlags(match?.[2] ?? '');
   const trimmed = trimBlanks(rest);
   if (keyword !== 'ONBUILD') return { keyword, flags, ...lexArguments(keyword, trimmed, escape) };
   if (trimmed === '') return { keyword, flags, args: [], json: false };
-  const trigger = lexInstruction(trimmed, escape);
+  // The second ONBUILD is refused when the instruction is read; a chain of them must not exhaust the stack before.
+  if (depth > DEEPEST_CHAIN) throw new BuildError('DOCKERFILE_SYNTAX', 'too many ONBUILD in one instruction');
+  const trigger = lexInstruction(trimmed, escape, depth + 1);
   return { keyword, flags, args: [trigger.keyword, ...trigger.flags, ...trigger.args], json: trigger.json };
 }
 
@@ -203,6 +207,9 @@ function trimStart(text: string): string {
   return text.replace(/^[\t\v\f\r \u0085\u00a0]+/, '');
 }
 
+/** Not by an expression for the end, which would start anew at each of many blanks. */
 function trimBlanks(text: string): string {
-  return trimStart(text).replace(/[\t\v\f\r \u0085\u00a0]+$/, '');
+  let end = text.length;
+  while (end > 0 && BLANKS.includes(text[end - 1]!)) end--;
+  return trimStart(text.slice(0, end));
 }

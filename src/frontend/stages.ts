@@ -1,4 +1,5 @@
 import { BuildError, nearestName, type SourceLocation } from '../errors.js';
+import { limitHint, LIMITS } from '../oci/limits.js';
 import type { ArgCommand, Command, FromCommand } from './command.js';
 import { parseCommand } from './commands/parse-command.js';
 import type { ParsedDockerfile } from './instruction-line.js';
@@ -22,8 +23,10 @@ export function splitStages(parsed: ParsedDockerfile): StagedDockerfile {
   for (const instruction of parsed.instructions) {
     const command = parseCommand(instruction);
     const stage = stages.at(-1);
-    if (command.kind === 'from') stages.push({ index: stages.length, from: command, commands: [] });
-    else if (stage) stage.commands.push(command);
+    if (command.kind === 'from') {
+      if (stages.length >= LIMITS.stages) throw tooManyStages(command.location);
+      stages.push({ index: stages.length, from: command, commands: [] });
+    } else if (stage) stage.commands.push(command);
     else if (command.kind === 'arg') globalArgs.push(command);
     else {
       throw new BuildError('DOCKERFILE_SYNTAX', 'no build stage in current context', {
@@ -41,10 +44,42 @@ export function splitStages(parsed: ParsedDockerfile): StagedDockerfile {
   return { globalArgs, stages };
 }
 
+function tooManyStages(location: SourceLocation): BuildError {
+  return new BuildError('DOCKERFILE_SYNTAX', `the Dockerfile has more than ${LIMITS.stages} stages`, {
+    hint: limitHint('stages'),
+    location,
+  });
+}
+
 /** The last stage of that name among the first `before` ones, letters' case aside. */
 export function findStage(stages: readonly Stage[], name: string, before = stages.length): Stage | undefined {
-  const lower = name.toLowerCase();
-  return stages.slice(0, before).findLast((stage) => stage.from.stageName === lower);
+  return stageBefore(stages, name.toLowerCase(), before);
+}
+
+const indexes = new WeakMap<readonly Stage[], Map<string, Stage[]>>();
+
+/** The last stage with exactly that name among the first `before` ones. */
+export function stageBefore(stages: readonly Stage[], name: string, before: number): Stage | undefined {
+  let index = indexes.get(stages);
+  if (!index) {
+    index = new Map();
+    for (const stage of stages) {
+      const { stageName } = stage.from;
+      if (stageName === undefined) continue;
+      const known = index.get(stageName);
+      if (known) known.push(stage);
+      else index.set(stageName, [stage]);
+    }
+    indexes.set(stages, index);
+  }
+  const named = index.get(name) ?? [];
+  let [low, high] = [0, named.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (named[middle]!.index < before) low = middle + 1;
+    else high = middle;
+  }
+  return named[low - 1];
 }
 
 /** `--target`: a name or an index. @throws STAGE_NOT_FOUND */

@@ -1,23 +1,26 @@
 import { BuildError } from '../errors.js';
+import { compileMatch } from './linear-match.js';
 
 /** Whether COPY would treat `pattern` as a wildcard: `*`, `?` or `[` that no backslash takes its meaning. */
 export function hasWildcard(pattern: string): boolean {
   return /(^|[^\\])(\\\\)*[*?[]/.test(pattern);
 }
 
-const compiled = new Map<string, RegExp>();
+const MOST_COMPILED = 1000;
+const compiled = new Map<string, (name: string) => boolean>();
 
 /**
  * Go's filepath.Match: `*` and `?` do not cross '/', `[a-z]` and `[^a]` are classes, a backslash takes the meaning away.
  * The whole name must match. @throws INVALID_VALUE for a malformed pattern
  */
 export function matchPath(pattern: string, name: string): boolean {
-  let expression = compiled.get(pattern);
-  if (!expression) {
-    expression = new RegExp(`^${pathPatternSource(pattern)}$`, 'su');
-    compiled.set(pattern, expression);
+  let matches = compiled.get(pattern);
+  if (!matches) {
+    matches = compileMatch(pathPatternSource(pattern), 'su');
+    if (compiled.size >= MOST_COMPILED) compiled.clear();
+    compiled.set(pattern, matches);
   }
-  return expression.test(name);
+  return matches(name);
 }
 
 function pathPatternSource(pattern: string): string {

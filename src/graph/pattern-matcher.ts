@@ -1,4 +1,6 @@
 import { BuildError } from '../errors.js';
+import { LIMITS } from '../oci/limits.js';
+import { compileMatch } from './linear-match.js';
 
 /**
  * The lines of an ignore file that are patterns: comments (`#` in the first column) and empty lines left out, cleaned,
@@ -37,14 +39,16 @@ function cleanPath(path: string): string {
 interface Pattern {
   readonly text: string;
   readonly negated: boolean;
-  readonly depth: number;
+  /** Of a pattern that matches this name only. */
+  readonly plainName?: string;
   readonly matches: (path: string) => boolean;
 }
 
 /** Which patterns matched a directory, so that what is below it need not ask again. */
 export interface ParentMatch {
   readonly matched: boolean;
-  readonly byPattern: readonly boolean[];
+  /** Numbers of those patterns, ascending. */
+  readonly byPattern: readonly number[];
 }
 
 /**
@@ -55,6 +59,9 @@ export class PatternMatcher {
   /** Whether some pattern starts with `!`. */
   readonly hasExclusions: boolean;
   readonly #patterns: readonly Pattern[];
+  /** Numbers of the patterns that are plain names, by name: of a hundred thousand, few are asked. */
+  readonly #plain = new Map<string, number[]>();
+  readonly #others: number[] = [];
 
   /** @throws DOCKERIGNORE_INVALID for a malformed pattern */
   constructor(patterns: readonly string[]) {
@@ -63,6 +70,10 @@ export class PatternMatcher {
       return text === '' ? [] : [compile(text)];
     });
     this.hasExclusions = this.#patterns.some((pattern) => pattern.negated);
+    this.#patterns.forEach(({ plainName }, i) => {
+      if (plainName === undefined) this.#others.push(i);
+      else this.#plain.set(plainName, [...(this.#plain.get(plainName) ?? []), i]);
+    });
   }
 
   /** Whether `path` is ignored, by itself or by a directory above it. */
@@ -92,13 +103,23 @@ export class PatternMatcher {
   /** As {@link matches}, with what is known of the parent directory (undefined for the root). */
   matchesBelow(path: string, parent: ParentMatch | undefined): ParentMatch {
     let matched = false;
-    const byPattern = this.#patterns.map((pattern, i) => {
+    const byPattern: number[] = [];
+    const above = new Set(parent?.byPattern);
+    for (const i of this.#asked(path, above)) {
+      const pattern = this.#patterns[i]!;
       const isAsked = pattern.negated === matched;
-      const hit = parent?.byPattern[i] === true || (isAsked && pattern.matches(path));
-      if (hit) matched = !pattern.negated;
-      return hit;
-    });
+      if (!above.has(i) && !(isAsked && pattern.matches(path))) continue;
+      matched = !pattern.negated;
+      byPattern.push(i);
+    }
     return { matched, byPattern };
+  }
+
+  /** Numbers of the patterns that can match, ascending. */
+  #asked(path: string, above: ReadonlySet<number>): readonly number[] {
+    const plain = this.#plain.get(path);
+    if (!plain && above.size === 0) return this.#others;
+    return [...new Set([...this.#others, ...(plain ?? []), ...above])].sort((a, b) => a - b);
   }
 
   /** Whether nothing below the ignored directory `path` can be taken back by a `!` pattern. */
@@ -125,26 +146,28 @@ function parentsOf(path: string): string[] {
 function compile(written: string): Pattern {
   const negated = written.startsWith('!');
   const text = cleanPath(negated ? written.slice(1) : written);
+  if (text.length > LIMITS.pathBytes)
+    throw malformed(`${written.slice(0, 100)}…`, 'it is longer than a path can be');
   if (negated && written.length === 1) throw malformed(written, 'it has nothing after "!"');
-  return { text: written, negated, depth: text.split('/').length, matches: matcherOf(text, written) };
+  return { text: written, negated, ...matcherOf(text, written) };
 }
 
 /** Exact, prefix (`x/**`) and suffix (`**` + `/x`) patterns are compared as text; these short cuts are part of the rules. */
-function matcherOf(text: string, written: string): (path: string) => boolean {
+function matcherOf(text: string, written: string): Pick<Pattern, 'matches' | 'plainName'> {
   const { source, kind } = translate(text, written);
-  if (kind === 'exact') return (path) => path === text;
-  if (kind === 'prefix') return (path) => path.startsWith(text.slice(0, -2));
+  if (kind === 'exact') return { plainName: text, matches: (path) => path === text };
+  if (kind === 'prefix') return { matches: (path) => path.startsWith(text.slice(0, -2)) };
   if (kind === 'suffix') {
     const suffix = text.slice(2);
-    return (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1));
+    return {
+      matches: (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1)),
+    };
   }
-  let expression: RegExp;
   try {
-    expression = new RegExp(source, 's');
+    return { matches: compileMatch(source.slice(1, -1), 's') };
   } catch (error) {
     throw malformed(written, (error as Error).message);
   }
-  return (path) => expression.test(path);
 }
 
 type Kind = 'exact' | 'prefix' | 'suffix' | 'expression';

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { Readable } from 'node:stream';
+import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { BuildError } from '../errors.js';
 import type { Compression } from './descriptor.js';
+import { limitHint, LIMITS } from './limits.js';
 
 export type ReadCompression = Compression | 'bzip2' | 'xz';
 
@@ -38,7 +39,7 @@ async function* prepend(
   yield* { [Symbol.asyncIterator]: () => rest };
 }
 
-/** @throws COMPRESSION_INVALID for damaged data, UNSUPPORTED where zstd cannot be read here */
+/** @throws COMPRESSION_INVALID for damaged data and bombs, UNSUPPORTED where zstd cannot be read here */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   compression: ReadCompression,
@@ -48,8 +49,17 @@ export async function* decompress(
     return;
   }
   let sourceError: unknown;
+  let [packed, unpacked] = [0, 0];
+  const counted = counting(source, (bytes) => (packed += bytes));
   try {
-    yield* await decompressor(compression)(guard(source, (error) => (sourceError = error)));
+    for await (const chunk of await decompressor(compression)(
+      guard(counted, (error) => (sourceError = error)),
+    )) {
+      unpacked += chunk.length;
+      if (unpacked > LIMITS.inflatedBytes && unpacked > packed * LIMITS.inflationRatio)
+        throw bomb(compression, packed);
+      yield chunk;
+    }
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
     if (error instanceof BuildError) throw error;
@@ -59,6 +69,25 @@ export async function* decompress(
       { cause: error },
     );
   }
+}
+
+async function* counting(
+  source: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
+  for await (const chunk of source) {
+    count(chunk.length);
+    yield chunk;
+  }
+}
+
+/** A few kilobytes that become terabytes: no honest layer or archive is like that. */
+function bomb(compression: ReadCompression, packed: number): BuildError {
+  return new BuildError(
+    'COMPRESSION_INVALID',
+    `the ${compression} data grows to more than ${LIMITS.inflatedBytes} bytes and ${LIMITS.inflationRatio} times its size (${packed} bytes read)`,
+    { hint: `it looks like a bomb; ${limitHint('inflationRatio')}` },
+  );
 }
 
 /** Keeps errors of the source apart from errors of the codec. */
@@ -74,17 +103,13 @@ async function* guard(
   }
 }
 
-type Transform = (source: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
+type Decompressor = (source: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
 
-function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Transform {
-  const decompressors: Record<typeof compression, Transform> = {
-    gzip: async (source) =>
-      Readable.from(source, { objectMode: false }).compose(zlib.createGunzip({ chunkSize: 1 << 18 })),
+function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Decompressor {
+  const decompressors: Record<typeof compression, Decompressor> = {
+    gzip: async (source) => through(source, zlib.createGunzip({ chunkSize: 1 << 18 })),
     zstd: (source) => zstdStream('decompress', source),
-    bzip2: async (source) => {
-      const { default: unbzip2 } = await import('unbzip2-stream');
-      return throughLegacyStream(source, unbzip2() as unknown as LegacyStream);
-    },
+    bzip2: async (source) => (await import('./bzip2.js')).decompressBzip2(source),
     xz: async (source) => {
       const { XzReadableStream } = await import('xz-decompress');
       const web = Readable.toWeb(Readable.from(source, { objectMode: false }));
@@ -94,32 +119,10 @@ function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Tr
   return decompressors[compression];
 }
 
-/** The streams of Node 0.8: synchronous, with events only. */
-interface LegacyStream {
-  on(event: 'data', listener: (chunk: Uint8Array) => void): void;
-  on(event: 'error', listener: (error: Error) => void): void;
-  write(chunk: Uint8Array): void;
-  end(): void;
-}
-
-async function* throughLegacyStream(
-  source: AsyncIterable<Uint8Array>,
-  stream: LegacyStream,
-): AsyncIterable<Uint8Array> {
-  const output: Uint8Array[] = [];
-  let failure: Error | undefined;
-  stream.on('data', (chunk) => output.push(chunk));
-  stream.on('error', (error) => (failure ??= error));
-  const taken = () => {
-    if (failure) throw failure;
-    return output.splice(0);
-  };
-  for await (const chunk of source) {
-    stream.write(chunk);
-    yield* taken();
-  }
-  stream.end();
-  yield* taken();
+/** An error of either end ends the other, and reaches the reader once: `compose` lets it end the process, too. */
+function through(source: AsyncIterable<Uint8Array>, transform: Transform): AsyncIterable<Uint8Array> {
+  pipeline(Readable.from(source, { objectMode: false }), transform, () => undefined);
+  return transform as AsyncIterable<Uint8Array>;
 }
 
 /** @throws UNSUPPORTED where nothing on this machine writes zstd */
@@ -140,9 +143,8 @@ async function zstdStream(
   source: AsyncIterable<Uint8Array>,
 ): Promise<AsyncIterable<Uint8Array>> {
   const stream = (await zstdNapi(direction)) ?? zstdOfNode(direction);
-  const readable = Readable.from(source, { objectMode: false });
-  if (stream) return readable.compose(stream);
-  return throughProgram(readable, direction);
+  if (stream) return through(source, stream);
+  return throughProgram(Readable.from(source, { objectMode: false }), direction);
 }
 
 async function zstdNapi(direction: 'compress' | 'decompress') {

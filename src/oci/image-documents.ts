@@ -129,7 +129,8 @@ function isDescriptor(value: unknown): boolean {
 function isPlatform(value: unknown): boolean {
   return (
     isObject(value) &&
-    ['os', 'architecture', 'variant', 'os.version'].every((key) => optional(isText)(value[key])) &&
+    ['os', 'architecture'].every((key) => isText(value[key])) &&
+    ['variant', 'os.version'].every((key) => optional(isText)(value[key])) &&
     optional(isListOf(isText))(value['os.features'])
   );
 }

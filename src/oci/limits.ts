@@ -39,10 +39,10 @@ const DEFAULTS = {
   stages: 100_000,
   /** Quotes and braces within braces of one word. */
   expansionDepth: 200,
-  /** One word after expansion. */
-  expandedBytes: 16 * MIB,
+  /** One word after its variables are expanded; Linux takes no variable of more than 128 KiB. */
+  expandedBytes: MIB,
   /** All words of a Dockerfile after expansion. */
-  expandedTotalBytes: 256 * MIB,
+  expandedTotalBytes: 64 * MIB,
   /** passwd, group and other small files of an image. */
   imageFileBytes: 16 * MIB,
   /** A server that sends less than this in a window is given up. */

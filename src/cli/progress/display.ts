@@ -1,5 +1,6 @@
 import type { ProgressEvent } from '../../progress.js';
 import { createPaint, hasColors } from '../paint.js';
+import { visibleLine, visibleText } from '../visible.js';
 import { createPlainDisplay } from './plain.js';
 import { createRawJsonDisplay } from './rawjson.js';
 import { createTtyDisplay } from './tty.js';
@@ -24,17 +25,44 @@ export function createDisplay(
   const isTerminal = stream.isTTY && env['TERM'] !== 'dumb' && !env['CI'];
   switch (mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode) {
     case 'tty':
-      return createTtyDisplay({
-        write,
-        paint,
-        columns: () => stream.columns || 80,
-        rows: () => stream.rows || 24,
-      });
+      return visibly(
+        createTtyDisplay({
+          write,
+          paint,
+          columns: () => stream.columns || 80,
+          rows: () => stream.rows || 24,
+        }),
+      );
     case 'rawjson':
       return createRawJsonDisplay(write);
     case 'quiet':
       return { show: () => undefined, close: () => undefined };
     default:
-      return createPlainDisplay(write, paint);
+      return visibly(createPlainDisplay(write, paint));
+  }
+}
+
+/** Names of files, steps and images must not write over the display; what a step prints is the step's own. */
+function visibly(display: Display): Display {
+  return {
+    show: (event) => display.show(visibleEvent(event)),
+    close: () => display.close(),
+  };
+}
+
+function visibleEvent(event: ProgressEvent): ProgressEvent {
+  switch (event.kind) {
+    case 'announced':
+      return { ...event, name: visibleLine(event.name) };
+    case 'transfer':
+      return { ...event, id: visibleLine(event.id) };
+    case 'explained':
+      return { ...event, text: visibleText(event.text) };
+    case 'failed':
+    case 'note':
+    case 'warning':
+      return { ...event, message: visibleText(event.message) };
+    default:
+      return event;
   }
 }

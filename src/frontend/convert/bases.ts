@@ -2,12 +2,15 @@ import { BuildError, type SourceLocation } from '../../errors.js';
 import { formatPlatform, type Platform } from '../../oci/platform.js';
 import type { Command } from '../command.js';
 import { type ContextSource, findContext, type NamedContexts } from '../context-source.js';
-import { type Stage, stageLabel } from '../stages.js';
+import { type Stage, stageBefore, stageLabel } from '../stages.js';
 import type { ExpandedFrom } from './from.js';
 import type { Sources } from './sources.js';
 import { type ConvertContext, StageState } from './stage-state.js';
 import { stepPrefix } from './step-options.js';
 import { takeTriggers } from './triggers.js';
+
+/** What one entry that a stage takes over costs in memory, about. */
+const INHERITED_BYTES = 16;
 
 /** Instructions that make a layer. */
 export const LAYER_KINDS = new Set<Command['kind']>(['add', 'copy', 'run', 'workdir']);
@@ -57,7 +60,7 @@ export class Bases {
       const state = await this.#fromContext(instead, new StageState(label, platform), location);
       return { state, triggers: [], isReplaced: true };
     }
-    const parent = stages.slice(0, stage.index).findLast((earlier) => earlier.from.stageName === image);
+    const parent = stageBefore(stages, image, stage.index);
     if (parent) return this.#fromStage(stage, parent, label);
     const state = new StageState(label, platform);
     if (image === 'scratch') return { state: scratch(state), triggers: [], isReplaced: false };
@@ -72,6 +75,8 @@ export class Bases {
   async #fromStage(stage: Stage, parent: Stage, label: string): Promise<StageBase> {
     const parentState = await this.#options.stageState(parent);
     const state = new StageState(label, parentState.platform);
+    const { history, env, buildArgs } = parentState;
+    this.#context.budget.spend(INHERITED_BYTES * (history.length + env.size + buildArgs.length + 1));
     state.adoptStage(parentState);
     return { state, triggers: takeTriggers(state, stage), isReplaced: false };
   }

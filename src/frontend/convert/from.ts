@@ -72,9 +72,9 @@ function lintUndeclared(
   location: SourceLocation,
   linter: Linter,
 ): void {
-  const known = [...globals.declared, ...globals.values.keys()];
   for (const name of expansion.unmatched) {
-    if (known.includes(name)) continue;
+    if (globals.declared.has(name) || globals.values.has(name)) continue;
+    const known = [...globals.declared, ...globals.values.keys()];
     linter.report(
       'UndefinedArgInFrom',
       `FROM argument '${name}' is not declared${suggestion(name, known)}`,

@@ -2,6 +2,7 @@ import { locateError, type SourceLocation } from '../../errors.js';
 import type { ArgCommand } from '../command.js';
 import { type Expansion, expandWord } from '../expansion.js';
 import type { OutlineRecorder } from '../outline.js';
+import { TextBudget } from './text-budget.js';
 
 /** The variables that FROM sees: automatic ARGs, then the ARGs before the first FROM, each of which build arguments replace. */
 export class GlobalScope {
@@ -9,6 +10,7 @@ export class GlobalScope {
   readonly declared = new Set<string>();
   readonly #escape: '\\' | '`';
   readonly #values: Map<string, string>;
+  readonly #budget = new TextBudget();
 
   constructor(
     escape: '\\' | '`',
@@ -45,7 +47,9 @@ export class GlobalScope {
   /** Expands a word of FROM. @throws EXPANSION_FAILED with the place */
   expand(text: string, location: SourceLocation): Expansion {
     try {
-      return expandWord(text, { env: (name) => this.#values.get(name), escape: this.#escape });
+      const expansion = expandWord(text, { env: (name) => this.#values.get(name), escape: this.#escape });
+      this.#budget.spend(expansion.value.length);
+      return expansion;
     } catch (error) {
       throw locateError(error, { location });
     }

@@ -16,6 +16,7 @@ import {
   lintUsedOnce,
   lintWorkdir,
 } from '../lint/instruction-rules.js';
+import { textBytes } from './text-budget.js';
 import { type ConvertContext, expandIn, expandWordsIn, type StageState } from './stage-state.js';
 
 /** ENV: all values see the variables as they were before the instruction. */
@@ -30,7 +31,7 @@ export function convertEnv(context: ConvertContext, state: StageState, command: 
 
 export function convertLabel(context: ConvertContext, state: StageState, command: PairsCommand): void {
   const pairs = expandedPairs(context, state, command);
-  state.config.Labels = { ...state.config.Labels, ...Object.fromEntries(pairs) };
+  state.addTo('Labels', pairs);
   state.addHistory(`LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(' ')}`, false);
 }
 
@@ -117,10 +118,10 @@ export function convertVolume(context: ConvertContext, state: StageState, comman
     throw new BuildError('INVALID_VALUE', 'VOLUME specified can not be an empty string', {
       location: command.location,
     });
-  state.config.Volumes = {
-    ...state.config.Volumes,
-    ...Object.fromEntries(volumes.map((volume) => [volume, {}])),
-  };
+  state.addTo(
+    'Volumes',
+    volumes.map((volume) => [volume, {}]),
+  );
   state.addHistory(`VOLUME [${volumes.join(' ')}]`, false);
 }
 
@@ -130,10 +131,11 @@ export function convertExpose(context: ConvertContext, state: StageState, comman
     lintPort(word, command.location, context.linter);
     return expandPorts(word, command);
   });
-  state.config.ExposedPorts = {
-    ...state.config.ExposedPorts,
-    ...Object.fromEntries(ports.map((port) => [port, {}])),
-  };
+  context.budget.spend(textBytes(ports));
+  state.addTo(
+    'ExposedPorts',
+    ports.map((port) => [port, {}]),
+  );
   state.addHistory(`EXPOSE [${ports.join(' ')}]`, false);
 }
 

@@ -6,6 +6,7 @@ import { chompTabs, parseHeredocWord } from '../heredoc.js';
 import { runText } from '../history.js';
 import { withShell } from './metadata.js';
 import { addVertex, type ConvertContext, INLINE_DOCUMENT, type StageState } from './stage-state.js';
+import { textBytes } from './text-budget.js';
 
 export interface RunSettings {
   readonly network: ExecOp['network'];
@@ -42,7 +43,7 @@ export function convertRun(
     kind: 'exec',
     root: state.head ? 0 : -1,
     args,
-    env: state.environment(),
+    env: environmentOf(context, state),
     cwd: state.workingDirectory,
     user: state.config.User ?? '',
     network: command.network ?? settings.network,
@@ -111,6 +112,13 @@ function runArguments(
   }
   const bodies = heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('');
   return { args: withShell(state, { args: [line + bodies], shellForm: true }) };
+}
+
+/** The variables stand in each RUN of their own, so each counts. */
+function environmentOf(context: ConvertContext, state: StageState): string[] {
+  const environment = state.environment();
+  context.budget.spend(textBytes(environment));
+  return environment;
 }
 
 /** `NAME=value` of each ARG once, in the order of declaration, with the value that RUN sees. */

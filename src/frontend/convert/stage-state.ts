@@ -10,6 +10,7 @@ import { suggestion } from '../lint/file-rules.js';
 import type { Linter } from '../lint/linter.js';
 import type { OutlineRecorder } from '../outline.js';
 import { historyEntry } from '../history.js';
+import type { TextBudget } from './text-budget.js';
 
 export type MutableConfig = { -readonly [K in keyof ContainerConfig]: ContainerConfig[K] };
 
@@ -45,6 +46,8 @@ export class StageState {
   shownIndex = 0;
   readonly label: string;
   readonly platform: Platform;
+  #ownEnv: EnvEntries | undefined;
+  readonly #ownTables = new Map<string, Record<string, unknown>>();
 
   constructor(label: string, platform: Platform) {
     this.label = label;
@@ -86,12 +89,24 @@ export class StageState {
 
   /** Sets a variable of the image: kept in place where it exists. */
   setEnv(name: string, value: string): void {
-    const entries = [...(this.config.Env ?? [])];
-    const at = entries.findIndex((entry) => entry === name || entry.startsWith(`${name}=`));
-    if (at < 0) entries.push(`${name}=${value}`);
-    else entries[at] = `${name}=${value}`;
+    const { entries, places } = (this.#ownEnv ??= ownEntries(this.config.Env ?? []));
+    const at = places.get(name) ?? entries.length;
+    entries[at] = `${name}=${value}`;
+    places.set(name, at);
     this.config.Env = entries;
     this.env.set(name, value);
+  }
+
+  /** Adds to a table of the config: one that this stage shares with no other, so that a million lines take a million steps. */
+  addTo(field: 'Labels' | 'Volumes' | 'ExposedPorts', pairs: readonly (readonly [string, unknown])[]): void {
+    let own = this.#ownTables.get(field);
+    if (!own) {
+      own = Object.fromEntries(Object.entries(this.config[field] ?? {}));
+      this.#ownTables.set(field, own);
+      this.config[field] = own as never;
+    }
+    for (const [key, value] of pairs)
+      Object.defineProperty(own, key, { value, enumerable: true, writable: true, configurable: true });
   }
 
   #setFromEntry(entry: string): void {
@@ -112,6 +127,21 @@ export class StageState {
   addHistory(createdBy: string, hasLayer: boolean): void {
     this.history.push(historyEntry(createdBy, hasLayer));
   }
+}
+
+/** `NAME=value` in order, and where each name stands. */
+interface EnvEntries {
+  readonly entries: string[];
+  readonly places: Map<string, number>;
+}
+
+function ownEntries(env: readonly string[]): EnvEntries {
+  const places = new Map<string, number>();
+  env.forEach((entry, i) => {
+    const name = entry.split('=', 1)[0]!;
+    if (!places.has(name)) places.set(name, i);
+  });
+  return { entries: [...env], places };
 }
 
 const CONFIG_FIELDS: readonly (keyof ContainerConfig)[] = [
@@ -145,6 +175,7 @@ export interface ConvertContext {
   readonly escape: '\\' | '`';
   readonly linter: Linter;
   readonly outline: OutlineRecorder;
+  readonly budget: TextBudget;
 }
 
 export function addVertex(
@@ -201,6 +232,7 @@ function expansionIn(
 ): Expansion {
   const env = (name: string) => state.env.get(name);
   const expansion = expandWord(text, { env, escape: context.escape, skipQuotes });
+  context.budget.spend(expansion.value.length);
   for (const name of expansion.unmatched) {
     if (state.buildArgs.some((arg) => arg.name === name)) continue;
     if (state.hasUnknownBase || name.startsWith('BUILDKIT_SBOM_SCAN_')) continue;

@@ -9,6 +9,8 @@ import type { Stage } from '../stages.js';
 import type { StageState } from './stage-state.js';
 
 const LONGEST_NAME = 400;
+/** A longer line is shown as it is written. */
+const LONGEST_SHOWN = 64 * 1024;
 
 interface StepSettings {
   readonly escape: '\\' | '`';
@@ -86,7 +88,11 @@ function shownText(command: Command, state: StageState, escape: '\\' | '`'): str
   const isRun = command.kind === 'run';
   const text = `${command.original}${isRun ? heredocSummary(command) : ''}`;
   return upperKeyword(
-    expandedOr(text, () => expandWord(text, { env, escape, rawQuotes: isRun, skipUnset: isRun }).value),
+    expandedOr(
+      text,
+      () =>
+        expandWord(text, { env, escape, rawQuotes: isRun, skipUnset: isRun, mostBytes: LONGEST_SHOWN }).value,
+    ),
   );
 }
 

@@ -8,13 +8,8 @@ import type { Linter } from './linter.js';
 export function lintFile(parsed: ParsedDockerfile, stages: readonly Stage[], linter: Linter): void {
   for (const line of parsed.emptyContinuationLines)
     linter.report('NoEmptyContinuation', 'Empty continuation line', at(parsed.name, line));
-  const isInStage = parsed.instructions.map(
-    (_, i) => parsed.instructions.findIndex((first) => first.keyword === 'FROM') <= i,
-  );
-  lintCasing(
-    parsed.instructions.filter((_, i) => isInStage[i]),
-    linter,
-  );
+  const firstFrom = parsed.instructions.findIndex(({ keyword }) => keyword === 'FROM');
+  lintCasing(parsed.instructions.slice(Math.max(0, firstFrom)), linter);
   for (const instruction of parsed.instructions) {
     lintFrom(instruction, linter);
     lintDescription(instruction, linter);

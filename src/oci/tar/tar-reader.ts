@@ -163,8 +163,8 @@ function entryOf(
 
 /** 2^32 - 1 stands for "no id" in chown(2). */
 const LARGEST_ID = 2 ** 32 - 2;
-/** Far beyond what file systems hold. */
-const LARGEST_MTIME = 2 ** 40;
+/** The end of the year 9999: later times have no form in RFC 3339, which configs are written in. */
+const LARGEST_MTIME = 253_402_300_799;
 
 function mtimeOf(seconds: number): number {
   if (!Number.isFinite(seconds)) return 0;

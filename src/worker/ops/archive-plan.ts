@@ -1,5 +1,6 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { createSpaceGuard } from '../../cache/free-space.js';
 import { BuildError } from '../../errors.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
 import { openContent } from '../source/archive-file.js';
@@ -43,12 +44,14 @@ export async function planArchive(
 ): Promise<void> {
   work.makeDirectories(directory, attributes.newDirectory);
   const spooled = spool.nextPath();
+  const guard = createSpaceGuard(spooled);
   const fd = openSync(spooled, 'wx');
   let position = 0;
   try {
     for await (const entry of readTar(openContent(content))) {
       const offset = position;
       for await (const chunk of entry.content) {
+        guard(chunk.length);
         for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
         position += chunk.length;
       }

@@ -1,6 +1,6 @@
 import { readSync, openSync, closeSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
-import { LIMITS } from '../../oci/limits.js';
+import { limitHint, LIMITS } from '../../oci/limits.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, comparePaths, parentPath } from '../snapshot/path-order.js';
@@ -32,6 +32,7 @@ export class WorkTree {
   readonly #planned = new Map<string, PlannedEntry>();
   /** Directories of the base that were replaced: what they held is gone. */
   readonly #replaced = new Set<string>();
+  #visited = 0;
 
   constructor(base: LayeredTree | undefined) {
     this.#base = base;
@@ -90,6 +91,11 @@ export class WorkTree {
 
   #drop(path: string): void {
     this.#replaced.add(path);
+    this.#visited += this.#planned.size;
+    if (this.#visited > LIMITS.tarReplacedEntries)
+      throw new BuildError('TAR_INVALID', 'the archive replaces its directories again and again', {
+        hint: limitHint('tarReplacedEntries'),
+      });
     for (const known of this.#planned.keys()) if (known.startsWith(`${path}/`)) this.#planned.delete(known);
   }
 

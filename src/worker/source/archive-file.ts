@@ -1,6 +1,7 @@
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
 import { decompress, detectCompression } from '../../oci/compression.js';
+import { limitHint, LIMITS } from '../../oci/limits.js';
 import { readTar } from '../../oci/tar/tar-reader.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 
@@ -40,6 +41,10 @@ export async function readArchivedFile(content: FileContent, path: string): Prom
   let found: Buffer | undefined;
   for await (const entry of readTar(openContent(content))) {
     if (entry.type !== 'file' || cleanEntryName(entry.name) !== path) continue;
+    if (entry.size > LIMITS.dockerfileBytes)
+      throw new BuildError('DOCKERFILE_SYNTAX', `"${path}" of the archive has ${entry.size} bytes`, {
+        hint: limitHint('dockerfileBytes'),
+      });
     const chunks: Uint8Array[] = [];
     for await (const chunk of entry.content) chunks.push(chunk);
     found = Buffer.concat(chunks);
