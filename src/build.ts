@@ -95,6 +95,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     secret,
     sshSocket: (id) => agents.socket(id),
     timeLimits: timeLimitsOf(options),
+    resources: options.resources ?? {},
   });
   const isAvailable = (result: SnapshotResult) =>
     result.layers.every((layer) => store.layers.isAvailable(layer));

@@ -22,6 +22,7 @@ export const ERROR_EXIT_STATUS = {
   CHECK_FAILED: 2,
   // The build
   RUN_FAILED: 1,
+  OUT_OF_MEMORY: 1,
   TIMED_OUT: 1,
   STEPS_FAILED: 1,
   SECRET_MISSING: 1,

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
+import { SpaceMaker } from './disk-full.js';
 import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
@@ -207,7 +208,15 @@ export interface LoadOptions extends StoreOptions {
 /** Takes the images of a docker or OCI archive into the store. Gives their full names, or digests where they have none. @throws TAR_INVALID, MANIFEST_INVALID, BLOB_CORRUPT */
 export async function loadImages(options: LoadOptions): Promise<string[]> {
   using store = openStore(options);
-  return await loadArchive(openInput(options.input, options.stdin), store, options.signal ?? never);
+  const signal = options.signal ?? never;
+  const space = new SpaceMaker(store, signal);
+  const load = () => loadArchive(openInput(options.input, options.stdin), store, signal);
+  const name = `loading ${options.input}`;
+  if (options.input !== '-') return await space.retrying(name, load);
+  // Standard input cannot be read twice.
+  return await load().catch(async (error: unknown) => {
+    throw await space.explained(error, name);
+  });
 }
 
 export interface ImportOptions extends StoreOptions {
@@ -267,9 +276,12 @@ export async function pullImage(name: string, options: PullOptions = {}): Promis
     inputs: [],
   });
   onProgress?.({ kind: 'started', digest, atMs: Date.now() });
-  const root = await store.imageSource.pull(name, platform, options.signal ?? never, (row) =>
-    onProgress?.({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
-  );
+  const signal = options.signal ?? never;
+  const pull = () =>
+    store.imageSource.pull(name, platform, signal, (row) =>
+      onProgress?.({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
+    );
+  const root = await new SpaceMaker(store, signal).retrying(`pulling ${name}`, pull);
   onProgress?.({ kind: 'done', digest, atMs: Date.now() });
   return root;
 }

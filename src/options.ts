@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ProgressListener, WarningEvent } from './progress.js';
 import type { CacheSpec } from './cache/remote/cache-spec.js';
 import type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
+import type { ResourceLimits } from './worker/cgroup/limits.js';
 import type { Descriptor } from './oci/descriptor.js';
 
 /** What every command of the library takes. */
@@ -63,6 +64,8 @@ export interface BuildOptions extends StoreOptions {
   readonly shmSizeBytes?: number;
   /** `nofile=1024:2048`, of RUN. */
   readonly ulimits?: readonly string[];
+  /** Limits of each step of RUN, and of all of them together; in no cache key. */
+  readonly resources?: { readonly step?: ResourceLimits; readonly build?: ResourceLimits };
   /** Builds twice, and throws NOT_REPRODUCIBLE with each file that differs; nothing is exported then. */
   readonly verifyReproducible?: boolean;
   /** Also asks tsbuild's own set of rules. */

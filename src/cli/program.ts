@@ -35,7 +35,6 @@ const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
 
 /** buildx flags that this version does not have. */
 const UNSUPPORTED: readonly string[] = [
-  '--resource',
   '--cgroup-parent',
   '--attest',
   '--builder',
@@ -221,6 +220,11 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     .option('--step-timeout <duration>', 'end a RUN after so long')
     .option('--idle-timeout <duration>', 'end a RUN that prints nothing for so long')
     .option('--keep-going', 'after a failure, still run and cache what does not depend on it')
+    .option(
+      '--resource <limits>',
+      'limits of each RUN, or with scope=build of all: memory=1g,cpus=2,pids=500, …; repeatable',
+      list,
+    )
     .option('--verify-reproducible', 'build twice, and name what differs')
     .optionsGroup('Checks (nothing is built):')
     .option('--check', 'ask the rules of docs/rules; exit status 1 when one finds something')

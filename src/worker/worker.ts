@@ -1,6 +1,8 @@
 import type { LockAcquirer, OpResolver } from '../graph/contract.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
+import { BuildLimits } from './cgroup/build-limits.js';
+import type { ResourceLimits } from './cgroup/limits.js';
 import { createExecutorSelector } from './executor/select-executor.js';
 import { BuildNetworks } from './network/build-network.js';
 import type { SecretReader } from './ops/exec-mounts.js';
@@ -28,6 +30,8 @@ export interface WorkerOptions {
   /** Socket of an ssh agent; undefined where the build has none of that name. */
   readonly sshSocket: (id: string) => Promise<string | undefined>;
   readonly timeLimits: TimeLimits;
+  /** Limits of each step, and of all of them together. */
+  readonly resources: { readonly step?: ResourceLimits; readonly build?: ResourceLimits };
 }
 
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
@@ -43,7 +47,10 @@ export function createWorker(options: WorkerOptions): Worker {
   const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket, timeLimits } =
     options;
   const overlays = new OverlayRoots({ work: state.work, layers });
-  const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
+  const createDirectory = () => overlays.createDirectory();
+  const networks = new BuildNetworks({ createDirectory });
+  const { step = {}, build = {} } = options.resources;
+  const limits = new BuildLimits({ step, build, createDirectory });
   const executor = createExecutorSelector();
   const local = new Map<string, LocalContext>();
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
@@ -76,6 +83,7 @@ export function createWorker(options: WorkerOptions): Worker {
           overlays,
           layers,
           networks,
+          limits,
           executor,
           logs: state.logs,
           cacheMounts: state.mounts,
@@ -99,6 +107,7 @@ export function createWorker(options: WorkerOptions): Worker {
   };
   const close = async () => {
     await networks.close();
+    await limits.close();
     await overlays.close();
   };
   return { resolve, idle: () => void networks.close(), close };

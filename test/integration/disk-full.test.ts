@@ -10,7 +10,7 @@ import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** By hand: FAULTS=200 npx mocha test/integration/disk-full.test.ts */
-const FAULTS = Number(process.env['FAULTS'] ?? (process.env['TSBUILD_CI'] ? 20 : 10));
+const FAULTS = Number(process.env['FAULTS'] ?? (process.env['TSBUILD_CI'] ? 20 : 5));
 const DISK_BYTES = 200 << 20;
 
 const dir = tmpDir();
@@ -97,6 +97,21 @@ describe('a disk that is full', function () {
     );
     expect(stderr).to.include('[DISK_FULL, exit status 1');
     expect(stderr).to.match(/>>> RUN cat \/big/);
+  });
+
+  it('ends a load in the same way, from a file and from standard input', async () => {
+    const archive = join(dir, 'app.tar');
+    rmSync(filler, { force: true });
+    await tsbuild.must(['build', newContext().context, '-o', `type=docker,dest=${archive}`, '-t', 'app']);
+    await tsbuild.must(['prune', '--all']);
+    fill(4 << 20);
+    for (const input of [undefined, readFileSync(archive)]) {
+      const flags = input ? [] : ['-i', archive];
+      const { status, stderr } = await tsbuild.run(['load', ...flags], input ? { input } : {});
+      expect(status).to.equal(1);
+      expect(stderr).to.match(/^error: the disk of "\S+\/store" is full: [^]*\[DISK_FULL/);
+    }
+    expect(filesLeft()).to.deep.equal([]);
   });
 
   it('is recognized where the program of a RUN meets it', async () => {

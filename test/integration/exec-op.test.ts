@@ -12,6 +12,7 @@ import { hostPlatform } from '../../src/oci/platform.js';
 import { createLockAcquirer } from '../../src/worker/sys/flock.js';
 import { createExecutorSelector } from '../../src/worker/executor/select-executor.js';
 import { createExecOp, type ExecOpDeps } from '../../src/worker/ops/exec-op.js';
+import { BuildLimits } from '../../src/worker/cgroup/build-limits.js';
 import { BuildNetworks } from '../../src/worker/network/build-network.js';
 import { LayerStore } from '../../src/worker/snapshot/layer-store.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
@@ -34,6 +35,7 @@ describe('RUN', () => {
   const deps: ExecOpDeps = {
     overlays,
     networks,
+    limits: new BuildLimits({ step: {}, build: {}, createDirectory: () => overlays.createDirectory() }),
     layers,
     executor: createExecutorSelector(),
     logs: state.logs,

@@ -9,7 +9,7 @@ import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** By hand: RUNS=200 npx mocha test/integration/prune-property.test.ts */
-const RUNS = Number(process.env['RUNS'] ?? 5);
+const RUNS = Number(process.env['RUNS'] ?? 3);
 
 const FILES = Array.from({ length: 6 }, (_, i) => `f${i}`);
 const context = makeContext(

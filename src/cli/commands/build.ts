@@ -8,8 +8,9 @@ import { type CommandContext, type GlobalOptions, storeOptions } from '../comman
 import { parseDuration } from '../duration-option.js';
 import { parseCacheOption } from '../cache-option.js';
 import { parseOutput } from '../output-option.js';
-import { parseBytes } from '../size-option.js';
+import { parseResources } from '../resource-option.js';
 import { parseSecret, parseSsh } from '../secret-option.js';
+import { parseBytes } from '../size-option.js';
 import { type CallMethod, parseCall } from './call-method.js';
 import { createExplainReport } from '../explain-report.js';
 import { createDisplay, type ProgressMode } from '../progress/display.js';
@@ -29,6 +30,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly allow?: readonly string[];
   readonly shmSize?: string;
   readonly ulimit?: readonly string[];
+  readonly resource?: readonly string[];
   readonly check?: boolean;
   readonly checkExtra?: boolean;
   readonly call?: string;
@@ -138,6 +140,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ssh: Object.fromEntries((flags.ssh ?? []).map(parseSsh)),
     allow: (flags.allow ?? []).flatMap((right) => right.split(',')),
     ulimits: flags.ulimit ?? [],
+    resources: parseResources(flags.resource ?? []),
     ...(flags.shmSize === undefined ? {} : { shmSizeBytes: parseBytes('--shm-size', flags.shmSize) }),
     ...(flags.checkExtra ? { checksExtra: true } : {}),
     ...(flags.verifyReproducible ? { verifyReproducible: true } : {}),

@@ -8,6 +8,8 @@ interface ShownVertex {
   number: number | undefined;
   startedMs: number;
   partial: string;
+  /** Why it is cached. */
+  reason?: string;
 }
 
 /** BuildKit's plain style: `#3 [2/3] RUN make`, `#3 0.123 output`, `#3 DONE 0.4s`. Output is whole, line by line. */
@@ -63,7 +65,9 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
         vertex.startedMs = event.atMs;
         return line(vertex, '');
       case 'cached':
-        return end(vertex, event, paint.blue('CACHED'));
+        end(vertex, event, paint.blue('CACHED'));
+        if (vertex.reason !== undefined) line(vertex, paint.dim(vertex.reason));
+        return;
       case 'done':
         return end(vertex, event, paint.green(`DONE ${formatSeconds(event.atMs - vertex.startedMs)}`));
       case 'failed':
@@ -75,7 +79,9 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
       case 'note':
         return line(vertex, event.message);
       case 'explained':
-        return line(vertex, paint.dim(sanitizeLine(event.text)));
+        if (event.explanation.outcome === 'hit') vertex.reason = sanitizeLine(event.text);
+        else line(vertex, paint.dim(sanitizeLine(event.text)));
+        return;
       case 'transfer': {
         const key = `${event.digest} ${event.id} ${event.finished}`;
         if (transfers.has(key)) return;

@@ -92,6 +92,7 @@ function createInput(spec: ProcessSpec): SandboxInput {
     maskedPaths: sandboxed ? MASKED_PATHS : [],
     readonlyPaths: sandboxed ? READONLY_PATHS : [],
     dropped: CAPABILITIES.flatMap((name, number) => (own.has(name) && !kept.has(name) ? [number] : [])),
+    processFiles: spec.processFiles ?? [],
     errorFile: join(spec.directory, 'log'),
     pidFile: join(spec.directory, PID_FILE),
   };

@@ -37,6 +37,8 @@ export interface ProcessSpec {
   /** By the names of setrlimit(2) in lower case, without RLIMIT_; -1 is no limit. */
   readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
   readonly readonlyRootfs?: boolean;
+  /** `cgroup.procs` files that the process is written to before it starts. */
+  readonly processFiles?: readonly string[];
 }
 
 /** `namespace` is the path of a network namespace. */

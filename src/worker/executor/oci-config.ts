@@ -50,6 +50,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
     },
     root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
     hostname: spec.hostname,
+    ...(spec.processFiles?.length ? { hooks: joinGroups(spec.processFiles) } : {}),
     mounts: [...systemMounts(spec), ...bindMounts(spec)],
     linux: {
       namespaces: [
@@ -64,6 +65,17 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
       readonlyPaths: sandboxed ? READONLY_PATHS : [],
       ...(sandboxed ? { seccomp: seccompProfile(capabilities) } : {}),
     },
+  };
+}
+
+/** The runtime calls the hook before the process starts, with its state as JSON; only the process itself is to be in the groups. */
+function joinGroups(files: readonly string[]) {
+  const script =
+    'state=$(cat); pid=${state##*\\"pid\\":}; pid=${pid%%[,\\}]*}; for file; do echo $pid > "$file" || exit 1; done';
+  return {
+    createRuntime: [
+      { path: '/bin/sh', args: ['sh', '-c', script, 'sh', ...files], env: ['PATH=/usr/bin:/bin'] },
+    ],
   };
 }
 

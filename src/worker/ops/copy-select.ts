@@ -136,18 +136,75 @@ export async function selectionDigest(
 ): Promise<Digest> {
   const hash = createHash('sha256');
   const excludes = excludeMatcher(action);
+  const add = ({ name, path, relative, entry }: Selected, digest: Digest | undefined) => {
+    const facts = factsOf(action, relative, entry, digest);
+    hash.update(JSON.stringify([name, relative, facts])).update('\n');
+    onFile?.(path, facts);
+  };
+  const ahead = new DigestsAhead(add);
   for (const match of selectMatches(tree, action)) {
     const name = action.parents ? match.kept : baseName(match.path);
     for (const { path, relative, entry } of walkMatch(tree, match, excludes)) {
-      const known = entry.type === 'file' ? tree.digest(path, entry) : undefined;
-      // Most digests are known; ten thousand awaits would take longer than the work.
-      const digest = typeof known === 'object' ? await known : known;
-      const facts = factsOf(action, relative, entry, digest);
-      hash.update(JSON.stringify([name, relative, facts])).update('\n');
-      onFile?.(path, facts);
+      const digest = entry.type === 'file' ? tree.digest(path, entry) : undefined;
+      const turn = ahead.add({ name, path, relative, entry }, digest);
+      if (turn) await turn;
     }
   }
+  await ahead.end();
   return digestFromHash(hash);
+}
+
+interface Selected {
+  readonly name: string;
+  readonly path: string;
+  readonly relative: string;
+  readonly entry: LayerEntry;
+}
+
+/** Bytes and files that may be read ahead of the one whose digest is awaited. */
+const AHEAD_BYTES = 32 << 20;
+const AHEAD_FILES = 64;
+
+/**
+ * Hands entries on in order, each with its digest, while those of the next files are being made. What is known already passes
+ * at once: ten thousand awaits would take longer than the work.
+ */
+class DigestsAhead {
+  readonly #add: (selected: Selected, digest: Digest | undefined) => void;
+  readonly #waiting: [Selected, Digest | Promise<Digest> | undefined][] = [];
+  #bytes = 0;
+
+  constructor(add: (selected: Selected, digest: Digest | undefined) => void) {
+    this.#add = add;
+  }
+
+  add(selected: Selected, digest: Digest | Promise<Digest> | undefined): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && typeof digest !== 'object') {
+      this.#add(selected, digest);
+      return undefined;
+    }
+    // It is awaited in its turn, and a failure before that must not be an unhandled one.
+    if (typeof digest === 'object') digest.catch(() => undefined);
+    this.#waiting.push([selected, digest]);
+    this.#bytes += selected.entry.size;
+    return this.#isFull() ? this.#drain(() => this.#isFull()) : undefined;
+  }
+
+  end(): Promise<void> {
+    return this.#drain(() => this.#waiting.length > 0);
+  }
+
+  #isFull(): boolean {
+    return this.#waiting.length > AHEAD_FILES || this.#bytes > AHEAD_BYTES;
+  }
+
+  async #drain(goesOn: () => boolean): Promise<void> {
+    while (goesOn() && this.#waiting.length > 0) {
+      const [selected, digest] = this.#waiting.shift()!;
+      this.#bytes -= selected.entry.size;
+      this.#add(selected, await digest);
+    }
+  }
 }
 
 /** The files that `selectionDigest` covers, by path in the source. */

@@ -13,6 +13,7 @@ import type { ExecOp } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
+import type { BuildLimits, LimitedStep } from '../cgroup/build-limits.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
 import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
@@ -30,6 +31,7 @@ import { VertexLog } from './vertex-log.js';
 export interface ExecOpDeps extends MountDependencies {
   readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes' | 'isListed'>;
   readonly networks: Pick<BuildNetworks, 'open'>;
+  readonly limits: Pick<BuildLimits, 'openStep'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
   /** Directory of logs. */
@@ -98,6 +100,7 @@ interface ExecRun {
 async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResult> {
   const parents = op.root < 0 ? [] : snapshotOf(inputs[op.root]).layers;
   const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
+  await using limited = await deps.limits.openStep(job.signal, (message) => job.note(message));
   await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
   await using sources = await openMountSources(op, inputs.map(snapshotOf), root.directory, deps, job);
   const network = await deps.networks.open(op.network, (message) => job.note(message));
@@ -108,9 +111,10 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
     mounts: sources.mounts,
     extraHosts,
   });
-  await runProcess(op, spec, deps, job)
+  const { processFiles } = limited;
+  await runProcess(op, { ...spec, processFiles }, deps, job)
     .catch((error: unknown) => {
-      throw fullDiskError(error, root.upper) ?? error;
+      throw withMemory(error, limited) ?? fullDiskError(error, root.upper) ?? error;
     })
     .finally(removeStubs);
   root.unmount();
@@ -147,6 +151,16 @@ function fullDiskError(error: unknown, upper: string): BuildError | undefined {
   return isFull
     ? new BuildError('DISK_FULL', `${error.message}; the disk of the store was full`, { cause: error })
     : undefined;
+}
+
+/** A program that was killed rarely says why; where memory was the reason, the error does. */
+function withMemory(error: unknown, limited: LimitedStep): BuildError | undefined {
+  const why = limited.outOfMemory();
+  if (why === undefined || !(error instanceof BuildError) || error.code !== 'RUN_FAILED') return undefined;
+  return new BuildError('OUT_OF_MEMORY', `${error.message}: ${why}`, {
+    cause: error,
+    hint: 'give it more with --resource memory=…, or let fewer steps run at once with --jobs',
+  });
 }
 
 function failedRun(op: ExecOp, why: string): BuildError {

@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer } from '../../graph/contract.js';
-import { canonicalJson, type Digest, digestFromHash } from '../../oci/digest.js';
+import { canonicalJson, type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
 import type { LayerEntry } from './layer-index.js';
@@ -15,6 +15,28 @@ export interface FileContent {
   readonly path: string;
   readonly offset?: number;
   readonly length: number;
+  /**
+   * The state in which the file was hashed for the entry's digest, when any later change shows in it: a file that has that
+   * state before and after it was read is not hashed again.
+   */
+  readonly hashedAs?: FileState;
+}
+
+/** What of a file changes with every write to it (stat's words). */
+export interface FileState {
+  readonly ino: number;
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+}
+
+export function fileState({ ino, size, mtimeMs, ctimeMs }: FileState): FileState {
+  return { ino, size, mtimeMs, ctimeMs };
+}
+
+function isInState(fd: number, state: FileState): boolean {
+  const { ino, size, mtimeMs, ctimeMs } = fstatSync(fd);
+  return ino === state.ino && size === state.size && mtimeMs === state.mtimeMs && ctimeMs === state.ctimeMs;
 }
 
 const BUFFER_BYTES = 1 << 20;
@@ -126,40 +148,46 @@ export class LayerWriter {
   }
 
   #copy(entry: LayerEntry, content: FileContent | Uint8Array): Digest {
-    const hash = createHash('sha256');
-    if (content instanceof Uint8Array) {
-      hash.update(content);
-      this.#append(content);
-    } else if (content.length > 0) {
-      this.#copyFile(entry, content, hash);
-    }
-    const digest = digestFromHash(hash);
+    const digest = content instanceof Uint8Array ? this.#copyBytes(content) : this.#copyFile(entry, content);
     if (entry.digest !== undefined && entry.digest !== digest) throw changed(entry.path);
     return digest;
   }
 
-  #copyFile(entry: LayerEntry, content: FileContent, hash: Hash): void {
+  #copyBytes(content: Uint8Array): Digest {
+    this.#append(content);
+    return digestOf(content);
+  }
+
+  #copyFile(entry: LayerEntry, content: FileContent): Digest {
+    if (content.length === 0) return digestOf('');
     const fd = openSync(content.path, 'r');
     try {
-      let from = content.offset ?? 0;
-      for (let left = content.length; left > 0;) {
-        if (this.#buffered === BUFFER_BYTES) this.#flush();
-        const read = readSync(
-          fd,
-          this.#buffer,
-          this.#buffered,
-          Math.min(left, BUFFER_BYTES - this.#buffered),
-          from,
-        );
-        if (read === 0) throw changed(entry.path);
-        hash.update(this.#buffer.subarray(this.#buffered, this.#buffered + read));
-        this.#buffered += read;
-        this.#turnBytes += read;
-        from += read;
-        left -= read;
+      const state = content.hashedAs;
+      if (entry.digest === undefined || !state || !isInState(fd, state)) {
+        const hash = createHash('sha256');
+        this.#copyRange(fd, entry, content, hash);
+        return digestFromHash(hash);
       }
+      this.#copyRange(fd, entry, content, undefined);
+      if (!isInState(fd, state)) throw changed(entry.path);
+      return entry.digest;
     } finally {
       closeSync(fd);
+    }
+  }
+
+  #copyRange(fd: number, entry: LayerEntry, content: FileContent, hash: Hash | undefined): void {
+    let from = content.offset ?? 0;
+    for (let left = content.length; left > 0;) {
+      if (this.#buffered === BUFFER_BYTES) this.#flush();
+      const room = Math.min(left, BUFFER_BYTES - this.#buffered);
+      const read = readSync(fd, this.#buffer, this.#buffered, room, from);
+      if (read === 0) throw changed(entry.path);
+      hash?.update(this.#buffer.subarray(this.#buffered, this.#buffered + read));
+      this.#buffered += read;
+      this.#turnBytes += read;
+      from += read;
+      left -= read;
     }
   }
 

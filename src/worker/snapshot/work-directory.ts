@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { GROUPS_FILE, sweepGroups } from '../cgroup/group.js';
 import { lockDirectory } from '../sys/flock.js';
 
 /** File in a run's directory with the pid of the process that everything of the run descends from. */
@@ -48,7 +49,10 @@ export async function sweepWork(work: string): Promise<void> {
     const lock = lockDirectory(path);
     if (lock === undefined) continue;
     try {
-      for (const run of listDirectory(path)) killLeftProcess(join(path, run));
+      for (const run of listDirectory(path)) {
+        killLeftProcess(join(path, run));
+        await sweepGroups(join(path, run, GROUPS_FILE));
+      }
       await rm(path, { recursive: true, force: true });
     } finally {
       closeSync(lock);

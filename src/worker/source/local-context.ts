@@ -1,14 +1,14 @@
-import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError } from '../../errors.js';
 import { type ParentMatch, PatternMatcher } from '../../graph/pattern-matcher.js';
-import { type Digest, digestFromHash } from '../../oci/digest.js';
+import type { Digest } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
-import type { FileContent } from '../snapshot/layer-writer.js';
+import { type FileContent, fileState } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
+import { digestFile } from './file-digest.js';
 import type { SourceTree } from './source-tree.js';
 import { StatIndex } from './stat-index.js';
 
@@ -93,7 +93,12 @@ export class LocalContext implements SourceTree {
   }
 
   content(path: string, entry: LayerEntry): FileContent {
-    return { path: join(this.directory, path), length: entry.size };
+    const { stat } = this.#scan(path)!;
+    return {
+      path: join(this.directory, path),
+      length: entry.size,
+      ...(this.#index.isSettled(stat) ? { hashedAs: fileState(stat) } : {}),
+    };
   }
 
   inode(path: string): string | undefined {
@@ -117,9 +122,17 @@ export class LocalContext implements SourceTree {
       this.#bytesThisTurn = 0;
       await yieldToEvents();
     }
-    const digest = await digestFile(join(this.directory, path), stat.size);
+    const digest = await this.#reading(path, () => digestFile(join(this.directory, path), stat.size));
     this.#index.remember(path, stat, digest);
     return digest;
+  }
+
+  async #reading<T>(path: string, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      throw notReadable(path, error);
+    }
   }
 
   #scan(path: string): Scanned | undefined {
@@ -203,35 +216,6 @@ function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry 
         }
       : {}),
   };
-}
-
-const buffer = Buffer.allocUnsafe(1 << 20);
-
-/** Digest of a file by synchronous reads, with a turn of the event loop between big parts. */
-async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
-  const hash = createHash('sha256');
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    throw notReadable(path, error);
-  }
-  try {
-    let sinceTurn = 0;
-    for (let left = sizeBytes; left > 0;) {
-      const read = readSync(fd, buffer, 0, Math.min(buffer.length, left), null);
-      if (read === 0) break;
-      hash.update(buffer.subarray(0, read));
-      left -= read;
-      sinceTurn += read;
-      if (sinceTurn < BYTES_PER_TURN) continue;
-      sinceTurn = 0;
-      await yieldToEvents();
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return digestFromHash(hash);
 }
 
 function notReadable(path: string, cause: unknown): BuildError {

@@ -45,8 +45,13 @@ export class StatIndex {
     return `sha256:${known.hex}`;
   }
 
+  /** Whether the last change lies so far back that any later one shows in the times. */
+  isSettled(stat: Stats): boolean {
+    return Math.max(stat.mtimeMs, stat.ctimeMs) <= this.#startedMs - RACY_MS;
+  }
+
   remember(path: string, stat: Stats, digest: Digest): void {
-    if (Math.max(stat.mtimeMs, stat.ctimeMs) > this.#startedMs - RACY_MS) return;
+    if (!this.isSettled(stat)) return;
     this.#new.set(path, {
       size: stat.size,
       mtimeMs: stat.mtimeMs,

@@ -24,6 +24,8 @@ export interface SandboxInput {
   readonly readonlyPaths: readonly string[];
   /** Numbers of the capabilities to give up. */
   readonly dropped: readonly number[];
+  /** `cgroup.procs` files to be written to. */
+  readonly processFiles: readonly string[];
   /** Takes one line when the program cannot be started. */
   readonly errorFile: string;
   /** Takes the pid as the host sees it. */
@@ -240,8 +242,11 @@ function becomeProcess(load: (name: string) => unknown): void {
       makeTarget(source, target);
       bind(source, target, readonly);
     }
+    // Only the program is to be limited, not this process's own start.
+    const groups = input.processFiles.map((file) => fs.openSync(file, 'w'));
     restrictSystem();
     enterRoot();
+    for (const group of groups) fs.writeSync(group, '0');
     becomeUser();
     start();
   } catch (error) {

@@ -1,0 +1,52 @@
+import { expect } from 'chai';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ContentStore } from '../../../src/cache/content-store.js';
+import { digestOf } from '../../../src/oci/digest.js';
+import { type FileContent, fileState, LayerWriter } from '../../../src/worker/snapshot/layer-writer.js';
+import { codeOf } from '../../kit/code-of.js';
+import { tmpDir } from '../../kit/tmp-dir.js';
+
+const ENTRY = { path: 'f', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 3, mtimeSec: 1 } as const;
+
+/** The digest that a file's entry gets. */
+function write(content: FileContent, digest = digestOf('abc')) {
+  const writer = new LayerWriter(new ContentStore(tmpDir()), () => undefined);
+  try {
+    void writer.add({ ...ENTRY, digest }, content);
+    return writer.entries[0]!.digest;
+  } finally {
+    writer.abort();
+  }
+}
+
+describe('a file of a layer', () => {
+  const path = join(tmpDir(), 'f');
+  beforeEach(() => writeFileSync(path, 'abc'));
+  const hashedAs = () => fileState(statSync(path));
+
+  it('is hashed while it is copied', async () => {
+    expect(write({ path, length: 3 })).to.equal(digestOf('abc'));
+    const run = async () => write({ path, length: 3 }, digestOf('abd'));
+    expect(await codeOf(run())).to.equal('CONTEXT_CHANGED');
+  });
+
+  it('is not hashed again in the state in which it was hashed', () => {
+    const digest = digestOf('what the scan said');
+    expect(write({ path, length: 3, hashedAs: hashedAs() }, digest)).to.equal(digest);
+  });
+
+  it('is hashed in another state', async () => {
+    const state = hashedAs();
+    for (const other of [
+      { ...state, ino: 1 },
+      { ...state, mtimeMs: 1 },
+      { ...state, ctimeMs: 1 },
+      { ...state, size: 4 },
+    ]) {
+      expect(write({ path, length: 3, hashedAs: other })).to.equal(digestOf('abc'));
+      const run = async () => write({ path, length: 3, hashedAs: other }, digestOf('abd'));
+      expect(await codeOf(run())).to.equal('CONTEXT_CHANGED');
+    }
+  });
+});
