@@ -44,7 +44,12 @@ export async function openInput(
   const secret = createSecretReader(options.secrets ?? {});
   const remote = new RemoteSources({
     content: store.content,
-    http: new HttpSource({ content: store.content, directory: join(store.state.sources, 'http'), secret }),
+    http: new HttpSource({
+      content: store.content,
+      directory: join(store.state.sources, 'http'),
+      lock: store.lock,
+      secret,
+    }),
     git: new GitSource({
       directory: join(store.state.sources, 'git'),
       lock: store.lock,

@@ -9,6 +9,7 @@ import type { StoreOptions } from './options.js';
 import { LayerStore } from './worker/snapshot/layer-store.js';
 import { ImageSource } from './worker/source/image-source.js';
 import { createLockAcquirer } from './worker/sys/flock.js';
+import { abandonStore, recoverStore } from './worker/recovery.js';
 import { realUid } from './worker/sys/namespaces.js';
 
 /**
@@ -27,23 +28,42 @@ export interface Store extends Disposable {
   registry(): Promise<RegistryClient>;
 }
 
+const openStates = new Set<StateRoot>();
+
+/** Ends whatever this process does in its stores and removes what there is of it; the process must end now. */
+export function abandonStores(): void {
+  for (const state of openStates) abandonStore(state);
+}
+
 /** Opens (or makes) the store: reads its version file, writes a lease. @throws STORE_VERSION, STORE_FAILED */
 export function openStore(options: StoreOptions & { readonly pull?: boolean }): Store {
   const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
   const lease = takeLease(state.leases);
+  recoverStore(state);
+  openStates.add(state);
   const lock = createLockAcquirer(state.locks);
   const content = new ContentStore(state.content);
   const images = new ImageStore({ content, lock });
   let client: Promise<RegistryClient> | undefined;
   const registry = () => (client ??= createRegistryClient(options.configFile));
-  const imageSource = new ImageSource({ content, images, registry, ...(options.pull ? { pull: true } : {}) });
+  const imageSource = new ImageSource({
+    content,
+    images,
+    lock,
+    registry,
+    ...(options.pull ? { pull: true } : {}),
+  });
   const layers = new LayerStore({
     state,
     content,
     hasOrigin: (origin) => imageSource.hasOrigin(origin),
+    lock,
     fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
   });
-  const dispose = () => lease[Symbol.dispose]();
+  const dispose = () => {
+    lease[Symbol.dispose]();
+    openStates.delete(state);
+  };
   return { state, content, images, layers, lock, lease, imageSource, registry, [Symbol.dispose]: dispose };
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 import { digestHex, digestOf } from '../oci/digest.js';
+import { processStamp } from './process-stamp.js';
 
 /**
  * Small files that tell whether they are whole: the first line is the sha256 of the rest. A file that does not verify is
@@ -34,7 +35,7 @@ export function writeChecked(path: string, body: string): void {
 
 /** Gives a file new text, whole or not at all; nothing stays behind when the disk is full. */
 export function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  const temporary = `${path}.${processStamp()}-${randomBytes(4).toString('hex')}`;
   try {
     writeFileSync(temporary, text);
     renameSync(temporary, path);

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { markUsed } from './leases.js';
-import { removeLeftovers } from './leftovers.js';
+import { processStamp } from './process-stamp.js';
 import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../errors.js';
@@ -137,10 +137,9 @@ export class ContentStore {
     if (!this.#created) {
       mkdirSync(join(this.root, 'blobs', 'sha256'), { recursive: true });
       mkdirSync(ingest, { recursive: true });
-      removeLeftovers(ingest);
       this.#created = true;
     }
-    return join(ingest, `${process.pid}-${randomBytes(8).toString('hex')}`);
+    return join(ingest, `${processStamp()}-${randomBytes(8).toString('hex')}`);
   }
 
   /** Gives a finished temporary file, whose digest the caller computed while writing, its final name. */

@@ -1,24 +1,61 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLiving, type ProcessStamp, stampOf } from './process-stamp.js';
+import type { StateRoot } from './state-root.js';
 
-/**
- * Removes what processes that no longer live left in a directory of temporary entries. Their names start with the pid of their
- * process, perhaps after a dot: `123-abc`, `.123-abc`; other names are left alone.
- */
+/** Directories with files of other names than the store's own, or without temporary ones. */
+const NOT_SEARCHED = new Set(['blobs', 'damaged', 'fs', 'git', 'leases', 'locks', 'logs', 'trash', 'work']);
+const DEEPEST = 2;
+
+/** Temporary files and directories of that process: all that have its stamp in their name. */
+export function temporariesOf(state: StateRoot, stamp: ProcessStamp): string[] {
+  const found: string[] = [];
+  const visit = (directory: string, depth: number) => {
+    for (const entry of entriesOf(directory)) {
+      const path = join(directory, entry.name);
+      if (entry.name.includes(stamp)) found.push(path);
+      else if (entry.isDirectory() && depth < DEEPEST && !isOthers(entry.name, directory, state))
+        visit(path, depth + 1);
+    }
+  };
+  visit(state.path, 0);
+  return found;
+}
+
+/** What a step keeps in its cache mount is its own. */
+function isOthers(name: string, directory: string, state: StateRoot): boolean {
+  return NOT_SEARCHED.has(name) || directory === state.mounts;
+}
+
+/** Removes a tree, as far as it gets until the time `untilMs` of the process's clock. True when all of it is gone. */
+export function removeTreeUntil(path: string, untilMs: number): boolean {
+  for (const entry of entriesOf(path)) {
+    const child = join(path, entry.name);
+    if (!entry.isDirectory()) unlinkSync(child);
+    else if (!removeTreeUntil(child, untilMs)) return false;
+    if (performance.now() > untilMs) return false;
+  }
+  try {
+    rmdirSync(path);
+  } catch {
+    rmSync(path, { recursive: true, force: true });
+  }
+  return true;
+}
+
+/** Removes what processes of this machine that no longer live left in a directory outside of the store. */
 export function removeLeftovers(directory: string): void {
   for (const name of readdirSync(directory)) {
-    const pid = /^\.?(\d+)-/.exec(name)?.[1];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    rmSync(join(directory, name), { recursive: true, force: true });
+    const stamp = stampOf(name);
+    if (stamp !== undefined && isLiving(stamp) === false)
+      rmSync(join(directory, name), { recursive: true, force: true });
   }
 }
 
-/** A pid that another process took over in the meantime only delays the removal. */
-function isAlive(pid: number): boolean {
+function entriesOf(directory: string) {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+    return readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
   }
 }

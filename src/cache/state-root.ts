@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BuildError } from '../errors.js';
+import { processStamp } from './process-stamp.js';
 
 const LAYOUT_VERSION = 1;
 
@@ -36,7 +37,7 @@ export interface StateRoot {
   readonly leases: string;
   /** What prune took away and is about to remove. */
   readonly trash: string;
-  /** Scratch space of running processes: `<pid>-<random>/…`; swept by the next process that needs one. */
+  /** Scratch space of running processes: `<stamp>-<random>/…`; of a killed one, the next process removes it. */
   readonly work: string;
 }
 
@@ -95,8 +96,8 @@ export function openStateRoot(path: string): StateRoot {
     ]) {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
     }
-    writeFileSync(`${versionFile}.${process.pid}`, `${LAYOUT_VERSION}\n`);
-    renameSync(`${versionFile}.${process.pid}`, versionFile);
+    writeFileSync(`${versionFile}.${processStamp()}`, `${LAYOUT_VERSION}\n`);
+    renameSync(`${versionFile}.${processStamp()}`, versionFile);
   } catch (error) {
     throw new BuildError('STORE_FAILED', `the store "${path}" cannot be made: ${(error as Error).message}`, {
       cause: error,

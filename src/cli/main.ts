@@ -14,19 +14,25 @@ async function main(): Promise<void> {
   const paint = createPaint(hasColors(process.stderr));
   try {
     if (!isPure) reexecInUserNamespace();
-    const { runCommandLine } = await import('./program.js');
-    process.exitCode = await runCommandLine(args, watchSignals());
+    const [{ runCommandLine }, { abandonStores }] = await Promise.all([
+      import('./program.js'),
+      import('../store.js'),
+    ]);
+    process.exitCode = await runCommandLine(args, watchSignals(abandonStores));
   } catch (error) {
     process.stderr.write(formatError(error, paint, args.includes('--debug') || args.includes('-D')));
     process.exitCode = exitStatusOf(error);
   }
 }
 
-/** Ctrl-C aborts everything with INTERRUPTED; a second one ends the process at once. */
-function watchSignals(): CommandContext {
+/** Ctrl-C aborts everything with INTERRUPTED; a second one ends the process at once, and leaves nothing either. */
+function watchSignals(abandonStores: () => void): CommandContext {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(130);
+    if (controller.signal.aborted) {
+      abandonStores();
+      process.exit(130);
+    }
     controller.abort(new BuildError('INTERRUPTED', `interrupted by ${name}`));
   };
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal);
@@ -36,6 +42,11 @@ function watchSignals(): CommandContext {
 // A closed pipe (`tsbuild images | head`) ends the output, not the program with a stack trace.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
+});
+
+// The terminal of SIGHUP is gone; the work still has to be ended.
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
 });
 
 void main();

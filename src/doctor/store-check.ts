@@ -161,11 +161,9 @@ class Check {
     const names = namesIn(directory).filter((name) => /^[0-9a-f]{64}$/.test(name));
     for (const name of names) {
       const path = join(directory, name);
-      try {
-        JSON.parse(readFileSync(path, 'utf8'));
-      } catch (error) {
-        if (error instanceof SyntaxError) this.#damaged('source', path, 'is not valid JSON');
-      }
+      const text = readText(path);
+      if (text !== undefined && checkedBody(text) === undefined)
+        this.#damaged('source', path, 'does not have the digest in its first line');
     }
     return names.length;
   }

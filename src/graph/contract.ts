@@ -162,6 +162,8 @@ export interface LockOptions {
   readonly signal?: AbortSignal;
   /** What is done under the lock, for those who wait for it. */
   readonly purpose?: string;
+  /** Called at once when another holds it. */
+  readonly onBusy?: () => void;
   /** Called once for each holder that is waited for, with what it told of itself. */
   readonly onWait?: (holder: LockHolder | undefined) => void;
   /** What is added to the holder's log, as long as it is waited for, to the end. */

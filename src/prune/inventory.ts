@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { checkedBody } from '../cache/checked-file.js';
 import { join } from 'node:path';
 import type { ContentStore } from '../cache/content-store.js';
 import { imageBlobs } from '../cache/image-blobs.js';
@@ -120,7 +121,7 @@ function sourceItems({ state, content, inUseSinceMs }: InventoryOptions, known: 
   const http = join(state.sources, 'http');
   const files = namesIn(http).map((name): StoreItem => {
     const path = join(http, name);
-    const { digest, url } = readJson<{ digest?: string; url?: string }>(path) ?? {};
+    const { digest, url } = readMemo<{ digest?: string; url?: string }>(path) ?? {};
     const isOwn = digest !== undefined && isDigest(digest) && !known.has(digest);
     const paths = isOwn ? [path, content.path(digest)] : [path];
     const lastUsedMs = Math.max(...paths.map(modifiedMs));
@@ -198,6 +199,16 @@ function item(
 
 function modifiedMs(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** A file with its own checksum; it is only looked at, so a damaged one is not removed. */
+function readMemo<T>(path: string): T | undefined {
+  try {
+    const body = checkedBody(readFileSync(path, 'utf8'));
+    return body === undefined ? undefined : (JSON.parse(body) as T);
+  } catch {
+    return undefined;
+  }
 }
 
 function readJson<T>(path: string): T | undefined {

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { checkedBody } from '../cache/checked-file.js';
 import { join } from 'node:path';
 import type { ContentStore } from '../cache/content-store.js';
 import type { StateRoot } from '../cache/state-root.js';
@@ -86,7 +87,10 @@ function rememberedBlobs(directory: string): Digest[] {
   return namesIn(directory).flatMap((name) => {
     if (!/^(blob|until)-[^.]+$/.test(name)) return [];
     try {
-      const known = JSON.parse(readFileSync(join(directory, name), 'utf8')) as Record<string, unknown>;
+      const known = JSON.parse(checkedBody(readFileSync(join(directory, name), 'utf8')) ?? '{}') as Record<
+        string,
+        unknown
+      >;
       const digest = String(known['digest'] ?? known['diffId']);
       return isDigest(digest) ? [digest] : [];
     } catch {

@@ -234,7 +234,7 @@ export class Solver {
     inputs: readonly Result[],
   ): Promise<readonly Result[]> {
     const op = this.#op(state, vertex);
-    if (vertex.op.kind === 'source') return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+    if (isListedOnly(vertex)) return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
     using lock = await this.#lockStep(state, vertex, job, content);
     // Another process may have made it since the first look, whether this one had to wait or not.
     const made = vertex.options.ignoreCache ? undefined : await this.#lookup(content, state, vertex);
@@ -402,6 +402,11 @@ function vertexOf(definition: Definition, edge: Edge): Vertex {
 
 function isLocal(vertex: Vertex): boolean {
   return vertex.op.kind === 'source' && vertex.op.identifier.startsWith('local://');
+}
+
+/** Such a source only says where its files are, so that there is nothing that two processes should not both do. */
+function isListedOnly({ op }: Vertex): boolean {
+  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
 }
 
 function isAbort(error: unknown): boolean {

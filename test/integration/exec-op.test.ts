@@ -26,6 +26,7 @@ const CREATED_AT = '2024-01-01T00:00:00Z';
 describe('RUN', () => {
   const state = openStateRoot(tmpDir());
   const layers = new LayerStore({
+    lock: createLockAcquirer(state.locks),
     state,
     content: new ContentStore(state.content),
     fetchBlob: () => Promise.reject(new Error('nothing to fetch')),

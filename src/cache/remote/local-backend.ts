@@ -9,6 +9,7 @@ import { type Descriptor, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../../oci/digest.js';
 import type { ImageIndex } from '../../oci/manifest.js';
 import { removeLeftovers } from '../leftovers.js';
+import { processStamp } from '../process-stamp.js';
 import type { CacheBackend, CacheDocument } from './cache-backend.js';
 
 /** A younger blob may belong to an export that goes on beside this one. */
@@ -144,7 +145,7 @@ async function writeWhole(
 ): Promise<void> {
   const parent = join(path, '..');
   await mkdir(parent, { recursive: true });
-  const temporary = join(parent, `${process.pid}-${digestHex(digestOf(path)).slice(0, 16)}`);
+  const temporary = join(parent, `${processStamp()}-${digestHex(digestOf(path)).slice(0, 16)}`);
   try {
     await pipeline(
       Readable.from(source, { objectMode: false }),

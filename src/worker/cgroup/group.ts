@@ -104,16 +104,21 @@ export class ControlGroup {
   }
 }
 
-/** Kills what a dead process left in its group, and removes the group. @param file its {@link GROUPS_FILE} */
-export async function sweepGroups(file: string): Promise<void> {
-  for (const group of readText(file).split('\n').filter(Boolean)) {
-    const below = listDirectories(group).map((name) => join(group, name));
-    for (const path of [...below, group]) {
-      for (const pid of readText(join(path, 'cgroup.procs')).split('\n').filter(Boolean))
-        killProcess(Number(pid));
-      await removeGroup(path);
-    }
-  }
+/**
+ * Kills what a dead process left in its group.
+ * @param file its {@link GROUPS_FILE}
+ * @returns the directories to remove, innermost first
+ */
+export function killGroups(file: string): string[] {
+  const groups = readText(file).split('\n').filter(Boolean);
+  const directories = groups.flatMap((group) => [
+    ...listDirectories(group).map((name) => join(group, name)),
+    group,
+  ]);
+  for (const path of directories)
+    for (const pid of readText(join(path, 'cgroup.procs')).split('\n').filter(Boolean))
+      killProcess(Number(pid));
+  return directories;
 }
 
 function killProcess(pid: number): void {

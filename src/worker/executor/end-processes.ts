@@ -6,20 +6,22 @@ import { setTimeout as delay } from 'node:timers/promises';
  * asked to die with it. What was started for a run has the run's directory among its arguments, or later among its mounts.
  */
 export async function endProcessesOf(directory: string): Promise<void> {
+  while (killProcessesOf(directory)) await delay(5);
+}
+
+/** Sends SIGKILL to every process of the directory's runs; false when there is none. */
+export function killProcessesOf(directory: string): boolean {
   const ownMounts = readlinkSync('/proc/self/ns/mnt');
-  for (let found = true; found;) {
-    found = false;
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      if (Number(pid) === process.pid || !belongsTo(pid, directory, ownMounts)) continue;
-      found = true;
-      try {
-        process.kill(Number(pid), 'SIGKILL');
-      } catch {
-        // It ended by itself.
-      }
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const found = pids.filter((pid) => Number(pid) !== process.pid && belongsTo(pid, directory, ownMounts));
+  for (const pid of found) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It ended by itself.
     }
-    if (found) await delay(5);
   }
+  return found.length > 0;
 }
 
 /** A process that has ended and is not yet waited for has neither arguments nor mounts any more. */

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -10,7 +10,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { JobContext, LockAcquirer, SnapshotResult } from '../../graph/contract.js';
+import { promisify } from 'node:util';
+import { processStamp } from '../../cache/process-stamp.js';
+import type {
+  HeldLock,
+  JobContext,
+  LockAcquirer,
+  LockHolder,
+  LockOptions,
+  SnapshotResult,
+} from '../../graph/contract.js';
 import type { CacheMount } from '../../graph/op.js';
 import { digestHex, digestOfJson } from '../../oci/digest.js';
 import { resolveInRoot } from '../executor/root-path.js';
@@ -22,85 +31,169 @@ export interface CacheMountDependencies {
   readonly lock: LockAcquirer;
 }
 
-/** A cache directory in use; disposing lets others have it. */
-export interface OpenCacheMount extends Disposable {
-  readonly path: string;
+/** The cache directories of one RUN, held until they are disposed. */
+export interface CacheMounts extends Disposable {
+  /** Absolute. */
+  pathOf(mount: CacheMount): string;
 }
 
 /** How many directories of one id `private` goes through before it waits. */
 const MOST_PRIVATE = 64;
 
 /**
- * The directory of a cache mount, made where it is missing: named after its id and, where it starts from files, their content.
- * A `locked` one is held against all other processes until it is disposed; a `private` one is the first that nobody holds.
+ * The directories of a RUN's cache mounts, made where they are missing: named after their id and, where they start from files,
+ * their content. A `shared` one is held together with other steps, here and in other processes, a `locked` one alone; a
+ * `private` one is the first that nobody holds. What may have to be waited for comes first and sorted, so that no two steps
+ * wait for each other.
  */
-export async function openCacheMount(
-  mount: CacheMount,
+export async function openCacheMounts(
+  mounts: readonly CacheMount[],
   inputs: readonly SnapshotResult[],
   deps: CacheMountDependencies,
   job: JobContext,
-): Promise<OpenCacheMount> {
-  const from = mount.input === undefined ? undefined : inputs[mount.input];
-  const name = digestHex(digestOfJson(['cache mount', mount.id, from?.contentId, mount.source])).slice(0, 32);
-  if (mount.sharing === 'shared') return { path: await ensure(name), [Symbol.dispose]: () => undefined };
-  if (mount.sharing === 'locked') {
-    const lock = await deps.lock(`mount-${name}`, {
-      signal: job.signal,
-      onWait: () => job.note(`waiting for the cache mount "${mount.id}", which another step uses`),
-    });
-    return { path: await ensure(name), [Symbol.dispose]: () => lock[Symbol.dispose]() };
-  }
-  for (let i = 0; ; i++) {
-    const lock = await tryLock(deps.lock, `mount-${name}-${i}`, i >= MOST_PRIVATE, job.signal);
-    if (lock) return { path: await ensure(`${name}-${i}`), [Symbol.dispose]: () => lock[Symbol.dispose]() };
-  }
-
-  async function ensure(directory: string): Promise<string> {
-    const path = join(deps.cacheMounts, directory);
-    if (!existsSync(path)) await create(path);
-    // For prune and du; its time is that of the last use.
-    writeFileSync(`${path}.json`, JSON.stringify({ id: mount.id }));
-    return path;
-  }
-
-  /** Made under a temporary name, so that two processes see one whole directory. */
-  async function create(path: string): Promise<void> {
-    const temporary = `${path}.${process.pid}`;
-    rmSync(temporary, { recursive: true, force: true });
-    mkdirSync(temporary, { recursive: true });
-    chmodSync(temporary, mount.mode);
-    chownSync(temporary, mount.uid, mount.gid);
-    if (from) await copyInto(temporary, from);
-    try {
-      renameSync(temporary, path);
-    } catch (error) {
-      rmSync(temporary, { recursive: true, force: true });
-      if (!existsSync(path)) throw error;
+): Promise<CacheMounts> {
+  const locks: HeldLock[] = [];
+  const release = () => {
+    for (const lock of locks.reverse()) lock[Symbol.dispose]();
+  };
+  const paths = new Map<CacheMount, string>();
+  try {
+    for (const [name, same] of sortedByName(mounts.filter(isWaitedFor), inputs)) {
+      const shared = same.every((mount) => mount.sharing === 'shared');
+      locks.push(await deps.lock(lockName(name), { ...lockOptions(same[0]!, job), shared }));
+      for (const mount of same) paths.set(mount, await ensureDirectory(name, mount, inputs, deps, job));
     }
+    for (const mount of mounts.filter((each) => !isWaitedFor(each))) {
+      const { name, lock } = await lockFreeDirectory(directoryName(mount, inputs), mount, deps.lock, job);
+      locks.push(lock);
+      paths.set(mount, await ensureDirectory(name, mount, inputs, deps, job));
+    }
+  } catch (error) {
+    release();
+    throw error;
   }
-
-  async function copyInto(target: string, { layers }: SnapshotResult): Promise<void> {
-    await using root = await deps.overlays.mount(layers, job.signal, (row) => job.transfer(row));
-    const source = resolveInRoot(root.path, mount.source ?? '/');
-    // A child process sees the mount; it keeps owners, links and attributes.
-    if (lstatSync(source, { throwIfNoEntry: false })?.isDirectory())
-      execFileSync('cp', ['-a', `${source}/.`, target]);
-  }
+  return { pathOf: (mount) => paths.get(mount)!, [Symbol.dispose]: release };
 }
 
-/** The lock when nobody holds it, else undefined; the last try waits. */
-async function tryLock(
-  lock: LockAcquirer,
+function isWaitedFor({ sharing }: CacheMount): boolean {
+  return sharing !== 'private';
+}
+
+function sortedByName(
+  mounts: readonly CacheMount[],
+  inputs: readonly SnapshotResult[],
+): [string, readonly CacheMount[]][] {
+  const byName = new Map<string, CacheMount[]>();
+  for (const mount of mounts) {
+    const name = directoryName(mount, inputs);
+    byName.set(name, [...(byName.get(name) ?? []), mount]);
+  }
+  return [...byName].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function sourceOf(mount: CacheMount, inputs: readonly SnapshotResult[]): SnapshotResult | undefined {
+  return mount.input === undefined ? undefined : inputs[mount.input];
+}
+
+function directoryName(mount: CacheMount, inputs: readonly SnapshotResult[]): string {
+  const from = sourceOf(mount, inputs)?.contentId;
+  return digestHex(digestOfJson(['cache mount', mount.id, from, mount.source])).slice(0, 32);
+}
+
+function lockName(directory: string): string {
+  return `mount-${directory}`;
+}
+
+function lockOptions(mount: CacheMount, job: JobContext): LockOptions {
+  return {
+    signal: job.signal,
+    purpose: `${job.vertex.options.name} with the cache mount "${mount.id}"`,
+    onWait: (holder) => job.note(`waiting for the cache mount "${mount.id}"${usedBy(holder)}`),
+  };
+}
+
+function usedBy(holder: LockHolder | undefined): string {
+  if (holder === undefined) return ', which another step uses';
+  return holder.pid === process.pid
+    ? `, which ${holder.purpose} uses`
+    : `, which process ${holder.pid} uses: ${holder.purpose}`;
+}
+
+/** The first directory of that name that nobody holds; when all are held, the last one is waited for. */
+async function lockFreeDirectory(
   name: string,
-  mayWait: boolean,
-  signal: AbortSignal,
-): Promise<Disposable | undefined> {
-  if (mayWait) return lock(name, { signal });
+  mount: CacheMount,
+  lock: LockAcquirer,
+  job: JobContext,
+): Promise<{ name: string; lock: HeldLock }> {
+  for (let i = 0; i < MOST_PRIVATE; i++) {
+    const numbered = i === 0 ? name : `${name}-${i}`;
+    const free = await tryLock(lock, lockName(numbered), job.signal);
+    if (free) return { name: numbered, lock: free };
+  }
+  const last = `${name}-${MOST_PRIVATE}`;
+  return { name: last, lock: await lock(lockName(last), lockOptions(mount, job)) };
+}
+
+/** The lock when nobody holds it, else undefined. */
+async function tryLock(lock: LockAcquirer, name: string, signal: AbortSignal): Promise<HeldLock | undefined> {
   const busy = new AbortController();
+  const both = AbortSignal.any([signal, busy.signal]);
   try {
-    return await lock(name, { signal: AbortSignal.any([signal, busy.signal]), onWait: () => busy.abort() });
+    return await lock(name, { signal: both, purpose: 'a private cache mount', onBusy: () => busy.abort() });
   } catch (error) {
     if (signal.aborted || !busy.signal.aborted) throw error;
     return undefined;
   }
+}
+
+async function ensureDirectory(
+  name: string,
+  mount: CacheMount,
+  inputs: readonly SnapshotResult[],
+  { cacheMounts, overlays }: CacheMountDependencies,
+  job: JobContext,
+): Promise<string> {
+  const path = join(cacheMounts, name);
+  if (!existsSync(path)) await createDirectory(path, mount, sourceOf(mount, inputs), { overlays, job });
+  // For prune and du; its time is that of the last use.
+  writeFileSync(`${path}.json`, JSON.stringify({ id: mount.id }));
+  return path;
+}
+
+/** Made under a temporary name, so that two processes see one whole directory. */
+async function createDirectory(
+  path: string,
+  mount: CacheMount,
+  from: SnapshotResult | undefined,
+  { overlays, job }: Pick<CopyStart, 'overlays' | 'job'>,
+): Promise<void> {
+  const temporary = `${path}.${processStamp()}`;
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true });
+  chmodSync(temporary, mount.mode);
+  chownSync(temporary, mount.uid, mount.gid);
+  try {
+    if (from) await copyInto(temporary, { from, source: mount.source ?? '/', overlays, job });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    // Of two processes that share it, the other one may have been first.
+    if (!existsSync(path)) throw error;
+  }
+}
+
+interface CopyStart {
+  readonly from: SnapshotResult;
+  readonly source: string;
+  readonly overlays: OverlayRoots;
+  readonly job: JobContext;
+}
+
+/** Through a child process, which sees the mount and keeps owners, links and attributes. */
+async function copyInto(target: string, { from, source, overlays, job }: CopyStart): Promise<void> {
+  await using root = await overlays.mount(from.layers, job.signal, (row) => job.transfer(row));
+  const path = resolveInRoot(root.path, source);
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  await promisify(execFile)('cp', ['-a', `${path}/.`, target], { signal: job.signal, killSignal: 'SIGKILL' });
 }

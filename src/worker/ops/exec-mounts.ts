@@ -7,7 +7,7 @@ import type { ProcessMount } from '../executor/executor.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
 import { mountTmpfs, unmount } from '../sys/mounts.js';
-import { openCacheMount } from './cache-mount.js';
+import { openCacheMounts } from './cache-mount.js';
 import { forwardSocket } from './ssh-agents.js';
 
 /** A secret's value; undefined where the build has none of that name. */
@@ -56,6 +56,9 @@ export async function openMountSources(
   };
   try {
     const opened: OpenMount[] = [];
+    const cacheMounts = op.mounts.filter((mount) => mount.type === 'cache');
+    const caches = await openCacheMounts(cacheMounts, inputs, deps, job);
+    closing.push(() => caches[Symbol.dispose]());
     for (const [i, mount] of op.mounts.entries()) {
       const own = join(directory, `mount-${i}`);
       switch (mount.type) {
@@ -63,9 +66,8 @@ export async function openMountSources(
           opened.push({ mount: await openBind(mount, inputs, deps, job, closing) });
           break;
         case 'cache': {
-          const cache = await openCacheMount(mount, inputs, deps, job);
-          closing.push(() => cache[Symbol.dispose]());
-          opened.push({ mount: { source: cache.path, target: mount.target, readonly: mount.readonly } });
+          const source = caches.pathOf(mount);
+          opened.push({ mount: { source, target: mount.target, readonly: mount.readonly } });
           break;
         }
         case 'tmpfs':

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { replaceFile } from '../../cache/checked-file.js';
+import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import type { ContentStore } from '../../cache/content-store.js';
-import { removeLeftovers } from '../../cache/leftovers.js';
+import { processStamp } from '../../cache/process-stamp.js';
 import type { StateRoot } from '../../cache/state-root.js';
 import { BuildError } from '../../errors.js';
-import type { Layer, LayerBlobs, TransferListener } from '../../graph/contract.js';
+import type { Layer, LayerBlobs, LockAcquirer, TransferListener } from '../../graph/contract.js';
 import { compressZstd, decompress } from '../../oci/compression.js';
 import { compressGzip } from '../../oci/gzip.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
 import { type Digest, digestFromHash, digestHex } from '../../oci/digest.js';
+import { showWaiting } from '../sys/lock-holder.js';
 import { extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
 import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
@@ -23,16 +24,23 @@ export interface LayerStoreOptions {
   readonly content: ContentStore;
   /** Whether blobs of an origin can be read now; default: yes. */
   readonly hasOrigin?: (origin: string) => boolean;
+  readonly lock: LockAcquirer;
   /** Brings `layer.blob` into the content store, verified. */
   readonly fetchBlob: (layer: Layer, signal: AbortSignal, onProgress?: TransferListener) => Promise<void>;
+}
+
+interface Making {
+  readonly layer: Layer;
+  readonly action: 'listing' | 'unpacking' | 'compressing';
+  readonly signal: AbortSignal;
+  readonly onProgress: TransferListener | undefined;
 }
 
 const never = new AbortController().signal;
 
 /**
  * Layers by diffID in all their forms: tar blob, listing, directory, compressed blob. Each form is made from another when
- * it is first asked for, under a temporary name, once in this process; of several processes that make the same form the
- * first one's stays.
+ * it is first asked for, under a temporary name, once: of several processes one makes it and the others wait.
  */
 export class LayerStore implements LayerBlobs {
   readonly #options: LayerStoreOptions;
@@ -67,9 +75,12 @@ export class LayerStore implements LayerBlobs {
     const known = this.#indexes.get(layer.diffId);
     if (known) return Promise.resolve(known);
     return this.#once(`index ${layer.diffId}`, async () => {
+      const path = this.#path(layer.diffId, 'index');
       const index =
-        loadLayerIndex(this.#path(layer.diffId, 'index')) ??
-        (await this.#makeIndex(layer, signal, onProgress));
+        loadLayerIndex(path) ??
+        (await this.#alone({ layer, action: 'listing', signal, onProgress }, async () => {
+          return loadLayerIndex(path) ?? (await this.#makeIndex(layer, signal, onProgress));
+        }));
       this.#indexes.set(layer.diffId, index);
       return index;
     });
@@ -150,7 +161,11 @@ export class LayerStore implements LayerBlobs {
     const layer = layers[position]!;
     const path = this.#path(layer.diffId, 'fs');
     if (!existsSync(path))
-      await this.#once(`fs ${layer.diffId}`, () => this.#materialise(layer, signal, onProgress));
+      await this.#once(`fs ${layer.diffId}`, () =>
+        this.#alone({ layer, action: 'unpacking', signal, onProgress }, () =>
+          this.#materialise(layer, signal, onProgress),
+        ),
+      );
     return path;
   }
 
@@ -285,7 +300,7 @@ export class LayerStore implements LayerBlobs {
     const index = await this.index(layer, signal);
     if (index.entries.every((entry) => entry.mtimeSec <= latestSec)) return layer;
     const memo = this.#path(layer.diffId, `until-${latestSec}`);
-    const known = readJson<Layer>(memo);
+    const known = readMemo<Layer>(memo);
     if (known && this.#options.content.has(known.diffId)) return known;
     const writer = this.createWriter(signal);
     let clamped: Layer;
@@ -300,7 +315,7 @@ export class LayerStore implements LayerBlobs {
       writer.abort();
       throw error;
     }
-    writeJson(memo, clamped);
+    writeChecked(memo, JSON.stringify(clamped));
     return clamped;
   }
 
@@ -320,33 +335,41 @@ export class LayerStore implements LayerBlobs {
       return { mediaType, digest: layer.diffId, size };
     }
     const memo = this.#path(layer.diffId, `blob-${compression}`);
-    const known = readJson<Descriptor>(memo);
+    const known = readMemo<Descriptor>(memo);
     if (known && content.sizeOf(known.digest) === known.size) return known;
-    const tar = this.tar(layer, signal, onProgress);
-    const written = await content.write(
-      compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar),
-      { signal },
-    );
-    const descriptor: Descriptor = { mediaType, ...written };
-    writeJson(memo, descriptor);
-    return descriptor;
+    return this.#alone({ layer, action: 'compressing', signal, onProgress }, async () => {
+      const made = readMemo<Descriptor>(memo);
+      if (made && content.sizeOf(made.digest) === made.size) return made;
+      const tar = this.tar(layer, signal, onProgress);
+      const compressed = compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar);
+      const descriptor: Descriptor = { mediaType, ...(await content.write(compressed, { signal })) };
+      writeChecked(memo, JSON.stringify(descriptor));
+      return descriptor;
+    });
   }
 
-  /** A fresh directory on the file system of the layers. The first one sweeps those of dead processes. */
+  /** A fresh directory on the file system of the layers. */
   #temporaryDirectory(): string {
     const { snapshots } = this.#options.state;
-    if (this.#temporaries === 0) {
-      mkdirSync(snapshots, { recursive: true });
-      removeLeftovers(snapshots);
-    }
+    if (this.#temporaries === 0) mkdirSync(snapshots, { recursive: true });
     this.#temporaries += 1;
-    const path = join(snapshots, `.${process.pid}-${this.#temporaries}`);
+    const path = join(snapshots, `.${processStamp()}-${this.#temporaries}`);
     mkdirSync(path);
     return path;
   }
 
   #path(diffId: Digest, name: string): string {
     return join(this.#options.state.snapshots, digestHex(diffId), name);
+  }
+
+  /** Makes a form of a layer while no other process makes one of the same layer. */
+  async #alone<T>({ layer, action, signal, onProgress }: Making, make: () => Promise<T>): Promise<T> {
+    using _lock = await this.#options.lock(`layer-${digestHex(layer.diffId)}`, {
+      signal,
+      purpose: `${action} ${layer.diffId}`,
+      onWait: showWaiting(layer.diffId, onProgress),
+    });
+    return await make();
   }
 
   #once<T>(key: string, make: () => Promise<T>): Promise<T> {
@@ -358,15 +381,8 @@ export class LayerStore implements LayerBlobs {
   }
 }
 
-function readJson<T>(path: string): T | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T;
-  } catch {
-    return undefined;
-  }
-}
-
-function writeJson(path: string, value: unknown): void {
-  mkdirSync(dirname(path), { recursive: true });
-  replaceFile(path, JSON.stringify(value));
+/** A small file beside a layer that tells of a form of it; undefined where there is none, or a damaged one. */
+function readMemo<T>(path: string): T | undefined {
+  const body = readChecked(path);
+  return body === undefined ? undefined : (JSON.parse(body) as T);
 }

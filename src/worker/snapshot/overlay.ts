@@ -6,7 +6,7 @@ import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { sweepNetworks } from '../network/veth-network.js';
-import { sweepWork, WorkDirectory } from './work-directory.js';
+import { WorkDirectory } from './work-directory.js';
 
 /** Where the directories of layers come from: the layer store. */
 export interface LayerDirectories {
@@ -65,7 +65,7 @@ export class OverlayRoots {
     // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
     const lowers = [...new Set(made.toReversed())];
     enterMountNamespace();
-    const directory = (await this.#workDirectory()).create();
+    const directory = await this.createDirectory();
     const path = makeDirectory(directory, 'root');
     const upper = makeDirectory(directory, 'upper');
     const work = makeDirectory(directory, 'work');
@@ -83,20 +83,18 @@ export class OverlayRoots {
 
   /** A new directory in the scratch space of this process. */
   async createDirectory(): Promise<string> {
-    return (await this.#workDirectory()).create();
+    this.#swept ??= sweepNetworks();
+    await this.#swept;
+    return this.#workDirectory().create();
   }
 
   /** Scratch space of this process, on the file system of the layers; `close` removes it. */
   workDirectory(): string {
-    this.#own ??= new WorkDirectory(this.#work);
-    return this.#own.path;
+    return this.#workDirectory().path;
   }
 
-  async #workDirectory(): Promise<WorkDirectory> {
-    this.#own ??= new WorkDirectory(this.#work);
-    this.#swept ??= sweepWork(this.#work).then(sweepNetworks);
-    await this.#swept;
-    return this.#own;
+  #workDirectory(): WorkDirectory {
+    return (this.#own ??= new WorkDirectory(this.#work));
   }
 }
 

@@ -1,18 +1,20 @@
-import { mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { replaceFile } from '../../cache/checked-file.js';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError } from '../../errors.js';
-import type { TransferListener } from '../../graph/contract.js';
+import type { LockAcquirer, TransferListener } from '../../graph/contract.js';
 import type { SourceOp } from '../../graph/op.js';
 import { type Digest, digestHex, digestOf, isDigest } from '../../oci/digest.js';
 import { isSameOrigin, redirectTarget } from '../../oci/registry/redirect.js';
 import type { HttpResponse } from '../../oci/registry/transport.js';
+import { showWaiting } from '../sys/lock-holder.js';
 
 export interface HttpSourceOptions {
   readonly content: ContentStore;
   /** What is known of URLs, a file each. */
   readonly directory: string;
+  readonly lock: LockAcquirer;
   readonly secret: (id: string) => Buffer | undefined;
 }
 
@@ -32,7 +34,8 @@ const MOST_REDIRECTS = 10;
 
 /**
  * Files of `ADD https://…` and of contexts. A file that the server calls unchanged (ETag, Last-Modified) is not downloaded
- * again; one whose digest is given is not asked for when it is there. `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`
+ * again; one whose digest is given is not asked for when it is there. Of several processes one asks, and those who waited for it
+ * take what it got. `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`
  * are secrets that authorize.
  */
 export class HttpSource {
@@ -62,8 +65,16 @@ export class HttpSource {
     signal: AbortSignal,
     onProgress: TransferListener | undefined,
   ): Promise<FetchedFile> {
+    const before = this.#known(url);
+    if (checksum !== undefined && before?.digest === checksum) return before;
+    const stampBefore = this.#stamp(url);
+    using _lock = await this.#options.lock(`http-${digestHex(digestOf(url))}`, {
+      signal,
+      purpose: `downloading ${shown(url)}`,
+      onWait: showWaiting(shown(url), onProgress),
+    });
     const known = this.#known(url);
-    if (checksum !== undefined && known?.digest === checksum) return known;
+    if (known && this.#stamp(url) !== stampBefore) return this.#checked(url, known, checksum);
     const headers = {
       ...this.#authorization(url),
       ...(known?.etag === undefined ? {} : { 'if-none-match': known.etag }),
@@ -71,6 +82,7 @@ export class HttpSource {
     const response = await this.#send(url, headers, signal);
     if (response.status === 304 && known) {
       await response.discard();
+      this.#remember(url, known);
       return this.#checked(url, known, checksum);
     }
     const fetched = await this.#download(url, response, signal, onProgress);
@@ -163,20 +175,23 @@ export class HttpSource {
   }
 
   #known(url: string): Known | undefined {
-    try {
-      const known = JSON.parse(readFileSync(this.#path(url), 'utf8')) as Known;
-      return isDigest(known.digest) && this.#options.content.sizeOf(known.digest) === known.size
-        ? known
-        : undefined;
-    } catch {
-      return undefined;
-    }
+    const body = readChecked(this.#path(url));
+    if (body === undefined) return undefined;
+    const known = JSON.parse(body) as Known;
+    const { content } = this.#options;
+    if (!isDigest(known.digest) || content.sizeOf(known.digest) !== known.size) return undefined;
+    content.markUsed(known.digest);
+    return known;
   }
 
   #remember(url: string, known: Known): void {
-    const path = this.#path(url);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    replaceFile(path, JSON.stringify({ ...known, url: shown(url) }));
+    writeChecked(this.#path(url), JSON.stringify({ ...known, url: shown(url) }));
+  }
+
+  /** Changes whenever something was learned of the URL, by whichever process. */
+  #stamp(url: string): string | undefined {
+    const stat = statSync(this.#path(url), { throwIfNoEntry: false });
+    return stat && `${stat.ino} ${stat.ctimeMs}`;
   }
 
   #path(url: string): string {

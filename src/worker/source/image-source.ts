@@ -3,20 +3,22 @@ import type { ContentStore } from '../../cache/content-store.js';
 import type { ImageStore } from '../../cache/image-store.js';
 import { BuildError } from '../../errors.js';
 import type { ImageResolver, ResolvedImage } from '../../frontend/image-resolver.js';
-import type { Layer, TransferListener } from '../../graph/contract.js';
+import type { Layer, LockAcquirer, TransferListener } from '../../graph/contract.js';
 import { type Descriptor, isIndexType, isManifestType, MEDIA_TYPES } from '../../oci/descriptor.js';
-import { type Digest, isDigest, matchesDigest } from '../../oci/digest.js';
+import { type Digest, digestHex, digestOf, isDigest, matchesDigest } from '../../oci/digest.js';
 import type { ImageConfig } from '../../oci/image-config.js';
 import { checkDocumentSize, parseImageConfig, parseIndex, parseManifest } from '../../oci/image-documents.js';
 import type { Manifest } from '../../oci/manifest.js';
 import { formatPlatform, normalizePlatform, type Platform, selectPlatform } from '../../oci/platform.js';
 import { familiarReference, formatReference, parseReference, type Reference } from '../../oci/reference.js';
 import type { RegistryClient } from '../../oci/registry/client.js';
+import { showWaiting } from '../sys/lock-holder.js';
 import { findInLayout, parseLayoutReference, readLayoutBlob, readLayoutDocument } from './oci-layout.js';
 
 export interface ImageSourceOptions {
   readonly content: ContentStore;
   readonly images: ImageStore;
+  readonly lock: LockAcquirer;
   readonly registry: () => Promise<RegistryClient>;
   /** Always ask the registry, even for an image of the local store. */
   readonly pull?: boolean;
@@ -118,7 +120,7 @@ export class ImageSource implements ImageResolver {
     return layersOfManifest(manifest, config, identifier.slice(0, at));
   }
 
-  /** Brings `layer.blob` into the content store: verified, several at once, each once in this process. */
+  /** Brings `layer.blob` into the content store: verified, several at once, each once: of several processes one downloads it. */
   async fetchBlob(layer: Layer, signal: AbortSignal, onProgress?: TransferListener): Promise<void> {
     const { blob, origin } = layer;
     if (!blob || this.#options.content.has(blob.digest)) return;
@@ -156,12 +158,14 @@ export class ImageSource implements ImageResolver {
 
   async #root(reference: Reference, signal: AbortSignal): Promise<{ root: Descriptor; origin: Origin }> {
     const local = this.#options.pull ? undefined : this.#options.images.find(reference);
-    if (local) {
-      this.#options.content.markUsed(local.digest);
-      return { root: local, origin: this.#registryOrigin(reference) };
-    }
+    if (local) return this.#stored(reference, local);
     try {
-      return await this.#fromRegistry(reference, signal);
+      using _lock = await this.#options.lock(`image-${digestHex(digestOf(formatReference(reference)))}`, {
+        signal,
+        purpose: `pulling ${familiarReference(reference)}`,
+      });
+      const fetched = this.#options.pull ? undefined : this.#options.images.find(reference);
+      return fetched ? this.#stored(reference, fetched) : await this.#fromRegistry(reference, signal);
     } catch (error) {
       if (error instanceof BuildError && error.code === 'REGISTRY_NOT_FOUND') {
         throw new BuildError('REGISTRY_NOT_FOUND', `${error.message}; nor is it in the local store`, {
@@ -171,6 +175,11 @@ export class ImageSource implements ImageResolver {
       }
       throw error;
     }
+  }
+
+  #stored(reference: Reference, root: Descriptor): { root: Descriptor; origin: Origin } {
+    this.#options.content.markUsed(root.digest);
+    return { root, origin: this.#registryOrigin(reference) };
   }
 
   async #fromRegistry(
@@ -264,6 +273,8 @@ export class ImageSource implements ImageResolver {
     const { content } = this.#options;
     checkDocumentSize(descriptor, origin.text);
     if (content.has(descriptor.digest)) return content.readBytes(descriptor.digest);
+    using _lock = await this.#lockBlob(descriptor, signal);
+    if (content.has(descriptor.digest)) return await content.readBytes(descriptor.digest);
     const bytes = await origin.readBytes(descriptor, signal);
     if (!(await matchesDigest(bytes, descriptor.digest))) {
       throw new BuildError(
@@ -275,12 +286,22 @@ export class ImageSource implements ImageResolver {
     return bytes;
   }
 
+  #lockBlob({ digest }: Descriptor, signal: AbortSignal, onProgress?: TransferListener): Promise<Disposable> {
+    return this.#options.lock(`blob-${digestHex(digest)}`, {
+      signal,
+      purpose: `downloading ${digest}`,
+      onWait: showWaiting(digest, onProgress),
+    });
+  }
+
   async #download(
     blob: Descriptor,
     origin: string,
     signal: AbortSignal,
     onProgress: TransferListener | undefined,
   ): Promise<void> {
+    using _lock = await this.#lockBlob(blob, signal, onProgress);
+    if (this.#options.content.has(blob.digest)) return;
     const row = { id: blob.digest, action: 'downloading', totalBytes: blob.size };
     const report = (currentBytes: number, finished: boolean) =>
       onProgress?.({ ...row, currentBytes, finished });

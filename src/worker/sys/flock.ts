@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { throwIfAborted } from '../../errors.js';
@@ -30,6 +30,7 @@ export function createLockAcquirer(dir: string): LockAcquirer {
         watch.followToEnd();
         return createHeldLock(path, fd, purpose, waitMs > 0);
       }
+      if (waitMs === 0) options.onBusy?.();
       watch.look();
       waitMs = Math.min(Math.max(waitMs * 1.5, FIRST_WAIT_MS), LONGEST_WAIT_MS);
       await wait(waitMs, signal);
@@ -123,6 +124,22 @@ export function lockDirectory(path: string): number | undefined {
   return undefined;
 }
 
+const held = new Set<() => void>();
+
+/** Gives up all locks of this process, which must end now. */
+export function releaseAllLocks(): void {
+  for (const release of held) release();
+}
+
+/** Removes the files of locks that nobody holds: killed processes leave them. */
+export function removeFreeLocks(dir: string): void {
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name);
+    const fd = tryLock(path, LOCK_EX);
+    if (fd !== undefined) releaseOnce(path, fd)();
+  }
+}
+
 /** The locked file's descriptor, or undefined while another holds it. */
 function tryLock(path: string, mode: number): number | undefined {
   for (;;) {
@@ -147,10 +164,8 @@ function flock(fd: number, mode: number): boolean {
 }
 
 function releaseOnce(path: string, fd: number): () => void {
-  let held = true;
-  return () => {
-    if (!held) return;
-    held = false;
+  const release = () => {
+    if (!held.delete(release)) return;
     try {
       if (flock(fd, LOCK_EX)) unlinkSync(path);
     } catch {
@@ -158,4 +173,6 @@ function releaseOnce(path: string, fd: number): () => void {
     }
     closeSync(fd);
   };
+  held.add(release);
+  return release;
 }

@@ -1,5 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
-import type { LockHolder } from '../../graph/contract.js';
+import type { LockHolder, LockOptions, TransferListener } from '../../graph/contract.js';
 import { isErrno } from './libc.js';
 
 const CHUNK_BYTES = 1 << 16;
@@ -24,6 +24,18 @@ export function readHolder(path: string): LockHolder | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Shows another process that is waited for as a row of transfers. */
+export function showWaiting(
+  id: string,
+  onProgress: TransferListener | undefined,
+): NonNullable<LockOptions['onWait']> {
+  return (holder) => {
+    if (holder?.pid === process.pid) return;
+    const action = `waiting for process ${holder?.pid ?? 'unknown'}:`;
+    onProgress?.({ id, action, currentBytes: 0, finished: false });
+  };
 }
 
 /** Reads a growing file from its beginning, piece by piece. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { appendFileSync, closeSync, readdirSync, writeFileSync } from 'node:fs';
-import { createLockAcquirer, lockDirectory } from '../../../src/worker/sys/flock.js';
+import { appendFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createLockAcquirer } from '../../../src/worker/sys/flock.js';
 import { join } from 'node:path';
 import { tmpDir } from '../../kit/tmp-dir.js';
 
@@ -64,13 +64,5 @@ describe('a lock', () => {
     lock[Symbol.dispose]();
     lock[Symbol.dispose]();
     expect(readdirSync(dir)).to.deep.equal([]);
-  });
-
-  it('on a directory ends with its descriptor', () => {
-    const dir = tmpDir();
-    const fd = lockDirectory(dir)!;
-    expect(lockDirectory(dir)).to.equal(undefined);
-    closeSync(fd);
-    closeSync(lockDirectory(dir)!);
   });
 });

@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Pids of living processes whose arguments, joined by spaces, contain the text. */
+export function processesWith(text: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** What runs or lies about of builds on that store: nothing, when no command works on it. */
+export function tracesOf(root: string): string[] {
+  // What is in the trash is removed beside the command.
+  const removing = new Set(processesWith('/.trash-'));
+  const traces = processesWith(`${root}/work/`)
+    .filter((pid) => !removing.has(pid))
+    .map((pid) => `process ${pid}`);
+  for (const directory of ['work', 'leases', 'locks', 'content/ingest'])
+    traces.push(...names(join(root, directory)).map((name) => `${directory}/${name}`));
+  traces.push(...temporaryFiles(root), ...controlGroups('/sys/fs/cgroup', 4));
+  return traces.filter((trace) => !/\/\.trash-/.test(trace)).slice(0, 10);
+}
+
+function temporaryFiles(root: string): string[] {
+  const stamp = /\d+-\d+-\d{8,}/;
+  return readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => stamp.test(name) && !name.startsWith('work/'),
+  );
+}
+
+function controlGroups(directory: string, depth: number): string[] {
+  return names(directory).flatMap((name) => {
+    const path = join(directory, name);
+    if (/^tsbuild-\d+-\d+-\d+-/.test(name)) return [path];
+    return depth > 0 && !name.includes('.') ? controlGroups(path, depth - 1) : [];
+  });
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
