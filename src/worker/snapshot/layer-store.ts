@@ -113,13 +113,13 @@ export class LayerStore implements LayerBlobs {
     signal: AbortSignal,
     onProgress: TransferListener | undefined,
   ): Promise<Digest> {
-    const known = this.#trees.get(layer.diffId) ?? readJson<Digest>(this.#path(layer.diffId, 'tree'));
+    const known = this.#trees.get(layer.diffId) ?? readMemo<Digest>(this.#path(layer.diffId, 'tree'));
     if (known) {
       this.#trees.set(layer.diffId, known);
       return known;
     }
     const digest = treeDigest(await this.index(layer, signal, onProgress));
-    writeJson(this.#path(layer.diffId, 'tree'), digest);
+    writeChecked(this.#path(layer.diffId, 'tree'), JSON.stringify(digest));
     this.#trees.set(layer.diffId, digest);
     return digest;
   }
