@@ -28,11 +28,22 @@ export function tracesOf(root: string): string[] {
   return traces.filter((trace) => !/\/\.trash-/.test(trace)).slice(0, 10);
 }
 
+/** Of the whole store but `work`, in which something may just be removed. */
 function temporaryFiles(root: string): string[] {
   const stamp = /\d+-\d+-\d{8,}/;
-  return readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => stamp.test(name) && !name.startsWith('work/'),
-  );
+  return names(root)
+    .filter((name) => name !== 'work' && name !== 'trash')
+    .flatMap((name) => [name, ...treeOf(root, name)])
+    .filter((path) => stamp.test(path));
+}
+
+function treeOf(root: string, directory: string): string[] {
+  try {
+    const below = readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' });
+    return below.map((path) => join(directory, path));
+  } catch {
+    return [];
+  }
 }
 
 function controlGroups(directory: string, depth: number): string[] {
