@@ -53,6 +53,7 @@ export interface CopyCommand extends CommandBase {
   readonly chmod?: string;
   readonly excludes: readonly string[];
   readonly parents: boolean;
+  readonly link: boolean;
   /** ADD: archives of the context are unpacked unless it is false, those of URLs when it is true. */
   readonly unpack?: boolean;
   /** ADD: the digest of a URL's file, or a repository's commit. */

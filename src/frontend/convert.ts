@@ -135,7 +135,7 @@ async function convertParsed(
     new GlobalScope(
       context.escape,
       globalArgs,
-      platformArgs(platform, options.buildPlatform, target.from.stageName ?? String(target.index)),
+      platformArgs(platform, options.buildPlatform, options.target || (target.from.stageName ?? 'default')),
       buildArgs,
       recorder,
     );
@@ -244,7 +244,7 @@ class TargetConverter {
     for (const [name, value] of Object.entries(this.#options.labels))
       state.config.Labels = { ...state.config.Labels, [name]: value };
     // Platforms that were asked for are those of the image, whatever its base was made for.
-    const own = platforms.length > 0 ? platform : state.platform;
+    const own = platforms.length > 0 ? platform : (state.imagePlatform ?? state.platform);
     const { os, architecture, variant } = own;
     const config: ImageConfig = {
       architecture,
@@ -370,7 +370,7 @@ class TargetConverter {
         ? this.#sources.contextPart(source, command)
         : from === 'scratch'
           ? undefined
-          : this.#sources.named(stage, from, command.location);
+          : this.#sources.named(stage, stageName(from), command.location);
     const mounts = await convertMounts(
       this.#context,
       state,
@@ -416,6 +416,14 @@ class TargetConverter {
     }
     state.addHistory(`WORKDIR ${written}`, path !== '/');
   }
+}
+
+/** Of `RUN --mount=from=`, which knows stages by name only. @throws STAGE_NOT_FOUND for a number */
+function stageName(from: string): string {
+  if (!/^\d+$/.test(from)) return from;
+  throw new BuildError('STAGE_NOT_FOUND', `a mount cannot name the stage by its number "${from}"`, {
+    hint: 'give the stage a name, FROM … AS NAME, and write from=NAME',
+  });
 }
 
 function addOnbuild(context: ConvertContext, state: StageState, command: OnbuildCommand): void {

@@ -77,7 +77,7 @@ class Expander {
       } else if (char === "'" && !this.#options.skipQuotes) {
         result += this.words.addRaw(this.#singleQuoted());
       } else if (char === '"' && !this.#options.skipQuotes) {
-        result += this.words.addRaw(this.#doubleQuoted());
+        result += this.words.addRaw(this.#doubleQuoted(rawEscapes));
       } else {
         result += this.#plain(char, rawEscapes);
       }
@@ -109,7 +109,8 @@ class Expander {
     return this.#options.rawQuotes ? `'${inner}'` : inner;
   }
 
-  #doubleQuoted(): string {
+  #doubleQuoted(isOperand: boolean): string {
+    const rawEscapes = this.#options.rawEscapes || isOperand;
     const quote = this.#options.rawQuotes ? '"' : '';
     let result = quote;
     this.#at += 1;
@@ -130,10 +131,11 @@ class Expander {
       if (char !== this.#options.escape || next === undefined) {
         result += char;
       } else if (next === '"' || next === '$' || next === this.#options.escape) {
-        result += this.#options.rawEscapes ? char + next : next;
+        result += rawEscapes ? char + next : next;
         this.#at += 1;
       } else {
-        result += char + next;
+        // BuildKit keeps an escape that means nothing twice where it keeps escapes at all.
+        result += (rawEscapes ? char + char : char) + next;
         this.#at += 1;
       }
     }

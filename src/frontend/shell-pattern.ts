@@ -1,3 +1,5 @@
+import { BuildError } from '../errors.js';
+
 /** One character of a shell pattern: itself, any one (`?`), or any number of any (`*`). */
 type Token =
   { readonly kind: 'one'; readonly char: string } | { readonly kind: 'any' } | { readonly kind: 'many' };
@@ -32,8 +34,9 @@ class StateSet {
     const next = new Set<number>();
     for (const state of this.#states) {
       const token = this.#tokens[state];
-      if (token?.kind === 'many') this.#enter(state, next);
-      else if (token?.kind === 'any' || token?.char === char) this.#enter(state + 1, next);
+      if (token?.kind === 'one') {
+        if (token.char === char) this.#enter(state + 1, next);
+      } else if (token && char !== '\n') this.#enter(token.kind === 'many' ? state : state + 1, next);
     }
     this.#states = next;
   }
@@ -54,13 +57,19 @@ function tokensOf(pattern: string): Token[] {
     if (char === '*') {
       if (tokens.at(-1)?.kind !== 'many') tokens.push({ kind: 'many' });
     } else if (char === '?') tokens.push({ kind: 'any' });
-    else
-      tokens.push({
-        kind: 'one',
-        char: char === '\\' && i + 1 < characters.length ? characters[++i]! : char,
-      });
+    else tokens.push({ kind: 'one', char: char === '\\' ? escaped(pattern, characters[++i]) : char });
   }
   return tokens;
+}
+
+/** BuildKit's rule: another escape is an error. */
+function escaped(pattern: string, char: string | undefined): string {
+  if (char !== undefined && '*?\\}/'.includes(char)) return char;
+  throw new BuildError(
+    'EXPANSION_FAILED',
+    `invalid pattern (${pattern}) in substitution: invalid escape "\\${char ?? ''}"`,
+    { hint: 'a backslash stands before *, ?, another backslash, } or / only' },
+  );
 }
 
 /** Where a match that starts at `from` ends: first or last; undefined where none does. */
@@ -80,7 +89,7 @@ function matchEnd(
   return end;
 }
 
-/** `${x#p}` and `${x%p}`; doubled, the longest match goes. */
+/** `${x#p}` and `${x%p}`; doubled, the longest match goes. @throws EXPANSION_FAILED for an escape that means nothing */
 export function trimPattern(value: string, word: string, side: '#' | '%'): string {
   const isDoubled = word.startsWith(side);
   const tokens = tokensOf(isDoubled ? word.slice(1) : word);
@@ -94,6 +103,7 @@ export function trimPattern(value: string, word: string, side: '#' | '%'): strin
 
 /**
  * `${x/p/r}` and, for all matches, `${x//p/r}`: the leftmost match, the longest there.
+ * @throws EXPANSION_FAILED for an escape that means nothing
  * @returns more than `most` characters, not all of them, where the result is longer
  */
 export function replacePattern(
@@ -110,20 +120,30 @@ export function replacePattern(
     parts.push(part);
     length += part.length;
   };
+  const written = all ? withoutGroups(replacement) : replacement;
   let at = 0;
+  let lastEnd = -1;
   while (at <= text.length && length <= most) {
     const end = starts[at] ? matchEnd(tokens, text, at, 'longest') : undefined;
-    if (end === undefined) {
+    if (end === undefined || (end === at && at === lastEnd)) {
       if (at < text.length) add(text[at]!);
       at += 1;
       continue;
     }
-    add(replacement);
+    add(written);
+    lastEnd = end;
     if (!all) return parts.join('') + text.slice(end).join('');
     if (end === at && at < text.length) add(text[at]!);
     at = Math.max(end, at + 1);
   }
   return parts.join('');
+}
+
+/** BuildKit replaces all with Go's templates, in which `$name` is a group that the pattern does not have. */
+function withoutGroups(replacement: string): string {
+  return replacement.replace(/\$(?:\$|[\p{L}\p{Nd}_]+|\{[\p{L}\p{Nd}_]+\})/gu, (found) =>
+    found === '$$' ? '$' : '',
+  );
 }
 
 /** For each position whether a match starts there: the pattern backwards over the text backwards, starting everywhere. */

@@ -82,10 +82,10 @@ export function stageBefore(stages: readonly Stage[], name: string, before: numb
   return named[low - 1];
 }
 
-/** `--target`: a name or an index. @throws STAGE_NOT_FOUND */
+/** `--target`: a name, never an index. @throws STAGE_NOT_FOUND */
 export function targetStage(stages: readonly Stage[], target: string | undefined): Stage {
   if (target === undefined || target === '') return stages.at(-1)!;
-  const found = findStage(stages, target) ?? (/^\d+$/.test(target) ? stages[Number(target)] : undefined);
+  const found = findStage(stages, target);
   if (!found) throw stageNotFound(stages, target, undefined);
   return found;
 }

@@ -77,6 +77,7 @@ export interface CacheMount {
 export interface TmpfsMount {
   readonly type: 'tmpfs';
   readonly target: string;
+  readonly readonly?: boolean;
   readonly sizeBytes?: number;
 }
 
@@ -113,6 +114,8 @@ export interface FileOp {
   /** Index of the vertex input that is changed; -1 is scratch. */
   readonly base: number;
   readonly actions: readonly FileAction[];
+  /** `--link`: the layer is made as on scratch, whatever `base` holds; names of owners are not known. */
+  readonly isIndependent?: boolean;
   readonly platform?: Platform;
 }
 

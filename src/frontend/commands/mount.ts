@@ -2,24 +2,10 @@ import { nearestName } from '../../errors.js';
 import type { ParsedInstruction } from '../instruction-line.js';
 import { invalid, refuseVariable } from './flags.js';
 
-const COMMON = ['type', 'target', 'dst', 'destination'];
+const COMMON = ['type', 'target', 'dst', 'destination', 'ro', 'readonly', 'rw', 'readwrite'];
 const KEYS: Readonly<Record<string, readonly string[]>> = {
-  bind: [...COMMON, 'source', 'src', 'from', 'rw', 'readwrite', 'ro', 'readonly'],
-  cache: [
-    ...COMMON,
-    'id',
-    'ro',
-    'readonly',
-    'rw',
-    'readwrite',
-    'sharing',
-    'from',
-    'source',
-    'src',
-    'mode',
-    'uid',
-    'gid',
-  ],
+  bind: [...COMMON, 'source', 'src', 'from'],
+  cache: [...COMMON, 'id', 'sharing', 'from', 'source', 'src', 'mode', 'uid', 'gid'],
   tmpfs: [...COMMON, 'size'],
   secret: [...COMMON, 'id', 'source', 'src', 'required', 'mode', 'uid', 'gid', 'env'],
   ssh: [...COMMON, 'id', 'required', 'mode', 'uid', 'gid'],

@@ -148,6 +148,7 @@ function parseCopy(instruction: ParsedInstruction): CopyCommand {
     heredocs,
     destination,
     excludes: flags.exclude,
+    link: flags.link,
     parents: flags.parents,
     ...(isWritten('--unpack') ? { unpack: flags.unpack } : {}),
     ...(isWritten('--keep-git-dir') ? { keepGitDirectory: flags['keep-git-dir'] } : {}),

@@ -63,7 +63,10 @@ export class Bases {
     const parent = stageBefore(stages, image, stage.index);
     if (parent) return this.#fromStage(stage, parent, label);
     const state = new StageState(label, platform);
-    if (image === 'scratch') return { state: scratch(state), triggers: [], isReplaced: false };
+    if (image === 'scratch') {
+      state.imagePlatform = this.#options.platform;
+      return { state: scratch(state), triggers: [], isReplaced: false };
+    }
     const context = findContext(namedContexts, image, platform);
     if (context) {
       const adopted = await this.#fromContext(context, state, location);

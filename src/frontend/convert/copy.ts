@@ -85,7 +85,14 @@ export async function convertCopy(
   const files = heredocActions(context, state, command, inputs, { ...attributes, unpack: false });
   state.head = addVertex(
     context,
-    { kind: 'file', base: state.head ? 0 : -1, actions: [...copies, ...files], platform: state.platform },
+    {
+      kind: 'file',
+      base: state.head ? 0 : -1,
+      actions: [...copies, ...files],
+      // With --chmod, BuildKit ignores --link.
+      ...(command.link && chmod === '' ? { isIndependent: true } : {}),
+      platform: state.platform,
+    },
     inputs,
     options,
   );
@@ -146,9 +153,12 @@ export function parseOwner(text: string): Owner {
   return colon < 0 ? { user: text } : { user: text.slice(0, colon), group: text.slice(colon + 1) };
 }
 
+const CLAUSE = '[ugoa]*(?:[+=-](?:[rwxXst]*|[ugo]))+';
+const SYMBOLIC_MODE = new RegExp(`^${CLAUSE}(?:,${CLAUSE})*$`);
+
 function parseMode(text: string, command: CopyCommand): number | string {
   if (/^[0-7]+$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return Number.parseInt(text, 8);
-  if (/^[ugoa]*([+=-][rwxXst]*)+(,[ugoa]*([+=-][rwxXst]*)+)*$/.test(text)) return text;
+  if (SYMBOLIC_MODE.test(text)) return text;
   throw new BuildError(
     'INVALID_VALUE',
     `invalid chmod parameter: '${text}'. it should be octal string and between 0 and 07777`,

@@ -56,6 +56,7 @@ async function convertMount(
       return {
         type: 'tmpfs',
         target: options.target(),
+        ...(options.readonly(false) ? { readonly: true } : {}),
         ...(size === undefined ? {} : { sizeBytes: parseSize(size) }),
       };
     }

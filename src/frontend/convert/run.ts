@@ -13,6 +13,7 @@ export interface RunSettings {
   readonly allow: readonly string[];
   readonly shmSizeBytes?: number;
   readonly ulimits: readonly string[];
+  readonly buildArgs: Readonly<Record<string, string>>;
   readonly describesOnly?: boolean;
 }
 
@@ -39,6 +40,7 @@ export function convertRun(
     });
     inputs.push(script.edge);
   }
+  const hostname = settings.buildArgs['BUILDKIT_SANDBOX_HOSTNAME'];
   const op: ExecOp = {
     kind: 'exec',
     root: state.head ? 0 : -1,
@@ -46,6 +48,7 @@ export function convertRun(
     env: environmentOf(context, state),
     cwd: state.workingDirectory,
     user: state.config.User ?? '',
+    ...(hostname ? { hostname } : {}),
     network: command.network ?? settings.network,
     security: command.security ?? 'sandbox',
     mounts,

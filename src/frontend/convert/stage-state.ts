@@ -27,6 +27,8 @@ export class StageState {
   config: MutableConfig = {};
   author: string | undefined;
   image: Pick<ImageConfig, 'os.version' | 'os.features'> = {};
+  /** Platform of the image where it is not the one that the stage is for: scratch has none of its own. */
+  imagePlatform: Platform | undefined;
   history: HistoryEntry[] = [];
   baseHistoryLength = 0;
   /** ENV and ARG in one map, in order; later wins. */
@@ -74,6 +76,7 @@ export class StageState {
     this.config = { ...parent.config };
     this.author = parent.author;
     this.image = parent.image;
+    this.imagePlatform = parent.imagePlatform;
     this.history = [...parent.history];
     this.baseHistoryLength = parent.baseHistoryLength;
     this.env = new Map(parent.env);

@@ -56,7 +56,8 @@ function encodeBlock(entry: TarEntry, name: string, linkName: string | undefined
     devmajor: entry.deviceMajor ?? 0,
     devminor: entry.deviceMinor ?? 0,
   });
-  return block ?? undefined;
+  // A long last component of a directory would leave the name empty, which many readers take for the end of the archive.
+  return block && block[0] !== 0 ? block : undefined;
 }
 
 function paxRecords(entry: TarEntry, name: string, namesDoNotFit: boolean): Map<string, string | Buffer> {

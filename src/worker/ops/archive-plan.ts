@@ -39,9 +39,11 @@ export async function planArchive(
   work: WorkTree,
   content: FileContent,
   directory: string,
-  attributes: CopyAttributes,
+  given: CopyAttributes,
   spool: ArchiveSpool,
 ): Promise<void> {
+  // --chmod is for files and directories that are copied, not for what an archive holds or needs.
+  const attributes = { ...given, newDirectory: { ...given.newDirectory, mode: 0o755 } };
   work.makeDirectories(directory, attributes.newDirectory);
   const spooled = spool.nextPath();
   const guard = createSpaceGuard(spooled);

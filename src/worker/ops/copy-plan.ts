@@ -6,7 +6,7 @@ import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import type { SourceTree } from '../source/source-tree.js';
 import { applySymbolicMode } from './chmod.js';
 import { excludeMatcher, type Match, selectMatches, walkMatch } from './copy-select.js';
-import { type Ids, resolveOwner } from './owner.js';
+import { type Ids, refuseNames, resolveOwner } from './owner.js';
 import { type DirectoryAttributes, notDirectory, type WorkTree } from './work-tree.js';
 
 /** What one action does to the entries that it makes. */
@@ -23,8 +23,11 @@ export function attributesOf(
   work: WorkTree,
   note: NoteListener,
 ): CopyAttributes {
+  if (action.owner && work.isScratch) refuseNames(action.owner);
   const ids = action.owner && resolveOwner(action.owner, (path) => work.readText(path), note);
-  const newDirectory = { mode: 0o755, ids: ids ?? { uid: 0, gid: 0 }, mtimeSec: action.timestampSec ?? 0 };
+  // BuildKit makes them by mkdir(2) with the mode of --chmod, so its umask and no special bits count.
+  const mode = action.kind === 'copy' && typeof action.mode === 'number' ? action.mode & 0o755 : 0o755;
+  const newDirectory = { mode, ids: ids ?? { uid: 0, gid: 0 }, mtimeSec: action.timestampSec ?? 0 };
   return { ids, mode: action.mode, newDirectory };
 }
 
@@ -90,7 +93,6 @@ export async function planCopy(
       await planBelow(work, tree, match, directory, attributes, excludes);
       continue;
     }
-    if (excludes?.matches(baseName(match.path))) continue;
     if (action.unpack && (await unpack(match, target, attributes))) continue;
     const intoDirectory =
       action.destinationIsDirectory || action.parents || work.lookup(target)?.type === 'directory';

@@ -107,9 +107,10 @@ async function openBind(
   throw new BuildError('FILE_OPERATION_FAILED', `"${source}", to be mounted at "${target}", is not there`);
 }
 
-function openTmpfs({ target, sizeBytes }: TmpfsMount, own: string, closing: Closing): ProcessMount {
+function openTmpfs(mount: TmpfsMount, own: string, closing: Closing): ProcessMount {
+  const { target, sizeBytes, readonly = false } = mount;
   makeTmpfs(own, sizeBytes === undefined ? 'mode=1777' : `mode=1777,size=${sizeBytes}`, closing);
-  return { source: own, target, readonly: false };
+  return { source: own, target, readonly };
 }
 
 /** The file lies in a tmpfs of its own, so that its bytes reach no disk. */

@@ -59,7 +59,8 @@ function layersOf(result: Result | undefined): readonly Layer[] {
 
 /** What decides the output beside the inputs. Of a source only its last component counts, since it may name the copy. */
 function opDigest(op: FileOp): Digest {
-  return digestOfJson(['file', op.base < 0, op.actions.map(actionKey)]);
+  const kind = op.isIndependent ? 'independent file' : 'file';
+  return digestOfJson([kind, op.base < 0, op.actions.map(actionKey)]);
 }
 
 function actionKey(action: FileAction): unknown {
@@ -119,7 +120,8 @@ async function makeLayer(
   job: JobContext,
   deps: FileOpDependencies,
 ): Promise<Layer> {
-  const work = new WorkTree(base.length === 0 ? undefined : await treeOf(base, deps, job));
+  const isOnScratch = base.length === 0 || op.isIndependent;
+  const work = new WorkTree(isOnScratch ? undefined : await treeOf(base, deps, job));
   using spool = new ArchiveSpool(deps.workDirectory);
   const note = (message: string) => job.note(`warning: ${message}`);
   for (const action of op.actions) {

@@ -19,6 +19,16 @@ export function resolveOwner(owner: Owner, read: FileReader, onUnknown: (message
   return { uid: ids.uid, gid: groupId(owner.group, read, onUnknown) ?? ids.gid };
 }
 
+/** @throws INVALID_VALUE for a name where there is no image that could know it: on scratch, and with `--link` */
+export function refuseNames({ user, group = '' }: Owner): void {
+  for (const name of [user, group]) {
+    if (name === '' || name === 'root' || /^\d+$/.test(name)) continue;
+    throw new BuildError('INVALID_VALUE', `there is no /etc/passwd or /etc/group that knows "${name}"`, {
+      hint: 'scratch has no users, and --link does not look at the image: write a number such as 1000:1000',
+    });
+  }
+}
+
 function userIds(user: string, read: FileReader, onUnknown: (message: string) => void): Ids {
   if (/^\d+$/.test(user)) return { uid: checkedId(user), gid: checkedId(user) };
   const fields = findLine(read('etc/passwd'), user);
@@ -29,6 +39,7 @@ function userIds(user: string, read: FileReader, onUnknown: (message: string) =>
 
 function groupId(group: string, read: FileReader, onUnknown: (message: string) => void): number | undefined {
   if (/^\d+$/.test(group)) return checkedId(group);
+  if (group === 'root') return 0;
   const fields = findLine(read('etc/group'), group);
   if (fields) return checkedId(fields[2]!);
   onUnknown(`group "${group}" is not in the image's /etc/group; the user's own is taken`);

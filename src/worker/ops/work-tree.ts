@@ -38,6 +38,11 @@ export class WorkTree {
     this.#base = base;
   }
 
+  /** There is nothing below what is planned. */
+  get isScratch(): boolean {
+    return this.#base === undefined;
+  }
+
   lookup(path: string): LayerEntry | undefined {
     const planned = this.#planned.get(path);
     if (planned) return planned.entry;

@@ -27,19 +27,17 @@ interface Candidate {
  * The change set of an overlay upper directory against the file system below it. Whiteouts become whiteout entries where
  * something is to be hidden; opaque directories become one whiteout for each hidden name, never an opaque marker; what was
  * copied up and stayed equal is left out; directories above a change come along with their own attributes. Sockets are left
- * out. Names of one inode are hard links, all of them where one is new.
+ * out. Changed names of one inode are hard links; a new name of an unchanged file is a file of its own, as BuildKit has it.
  */
 export function listChanges(upper: string, below: UnionView): ChangedEntry[] {
   const candidates = [...walkUpper(upper, below, '', false)];
-  const changedInodes = new Set(candidates.filter((c) => c.changed && isLinked(c)).map((c) => c.stat.ino));
-  const kept = candidates.filter((c) => c.changed || (isLinked(c) && changedInodes.has(c.stat.ino)));
   const needed = new Set<string>();
-  for (const { path } of kept) addParents(path, needed);
+  for (const { path, changed } of candidates) if (changed) addParents(path, needed);
   const firstOf = new Map<number, string>();
   const changes: ChangedEntry[] = [];
   for (const candidate of candidates) {
-    const isKept = candidate.changed || (isLinked(candidate) && changedInodes.has(candidate.stat.ino));
-    if (!isKept && !(candidate.entry.type === 'directory' && needed.has(candidate.path))) continue;
+    const { changed, entry, path } = candidate;
+    if (!changed && !(entry.type === 'directory' && needed.has(path))) continue;
     changes.push(changeOf(candidate, firstOf));
   }
   return changes;
