@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { locateError } from './errors.js';
+import { BuildError, locateError } from './errors.js';
+import { forgetStatIndex } from './worker/source/stat-index.js';
 import { openDeadline } from './deadline.js';
 import { sharesDisk, SpaceMaker, withSpace } from './disk-full.js';
 import { type Compilation, compile, withSource } from './compile.js';
@@ -30,8 +31,20 @@ import { createWorker, type Worker } from './worker/worker.js';
 export async function build(options: BuildOptions): Promise<BuildResult> {
   using deadline = openDeadline(options);
   const { signal, onProgress } = deadline;
-  return await buildWithin({ ...options, signal, onProgress }, signal);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await buildWithin({ ...options, signal, onProgress }, signal);
+    } catch (error) {
+      const isChange = error instanceof BuildError && error.code === 'CONTEXT_CHANGED';
+      if (!isChange || attempt === MOST_ATTEMPTS) throw error;
+      const message = `${error.message}; planning the build again, finished steps stay`;
+      onProgress({ kind: 'note', atMs: Date.now(), message });
+    }
+  }
 }
+
+/** How often a build is planned when files change while they are copied. */
+const MOST_ATTEMPTS = 3;
 
 async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
@@ -45,6 +58,9 @@ async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<
     if (result.stats.executed > 0) await keepStoreSize(options, store, signal);
     return result;
   } catch (error) {
+    if (error instanceof BuildError && error.code === 'CONTEXT_CHANGED')
+      for (const directory of compilation.input.directories.values())
+        forgetStatIndex(store.state.stat, directory);
     throw await withSource(await space.explained(error), compilation.input);
   } finally {
     compilation.agents.close();

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs';
+import { rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
@@ -26,7 +26,7 @@ export class StatIndex {
 
   /** @param directory the context's absolute path, which names the file in `statRoot` */
   constructor(statRoot: string, directory: string) {
-    this.#path = join(statRoot, digestHex(digestOf(directory)));
+    this.#path = indexPath(statRoot, directory);
   }
 
   /** The digest of an unchanged file. */
@@ -81,6 +81,15 @@ export class StatIndex {
     this.#old = all;
     this.#new.clear();
   }
+}
+
+/** Forgets what is known of a directory, since a file turned out to be another one than its times and size said. */
+export function forgetStatIndex(statRoot: string, directory: string): void {
+  rmSync(indexPath(statRoot, directory), { force: true });
+}
+
+function indexPath(statRoot: string, directory: string): string {
+  return join(statRoot, digestHex(digestOf(directory)));
 }
 
 function load(path: string): Map<string, Known> {
