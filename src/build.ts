@@ -100,6 +100,9 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   const onProgress = options.onProgress ?? (() => undefined);
   const warnings = frontend.warnings;
   for (const warning of warnings) onProgress(warning);
+  const isAvailable = (result: SnapshotResult) =>
+    result.layers.every((layer) => store.layers.isAvailable(layer));
+  const caches = new RemoteCaches(options, { store, isAvailable, signal, onProgress });
   const worker = createWorker({
     state: store.state,
     layers: store.layers,
@@ -112,10 +115,10 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     sshSocket: (id) => agents.socket(id),
     timeLimits: timeLimitsOf(options),
     resources: options.resources ?? {},
+    ...(options.cacheFrom?.length
+      ? { restoreCacheMount: (name, directory) => caches.restoreMount(name, directory) }
+      : {}),
   });
-  const isAvailable = (result: SnapshotResult) =>
-    result.layers.every((layer) => store.layers.isAvailable(layer));
-  const caches = new RemoteCaches(options, { store, isAvailable, signal, onProgress });
   const solving = { caches, isAvailable, space, store, worker, signal, onProgress };
   const exporting = (images: readonly BuiltImage[]) => () => exportAll(options, images, context, onProgress);
   const attempt = async (): Promise<BuildResult> => {

@@ -1,9 +1,12 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { CacheRecords } from './cache/cache-records.js';
 import type { CacheBackend } from './cache/remote/cache-backend.js';
 import {
   type CacheExportOptions,
   type CacheExportStats,
   exportCache,
+  type ExportMounts,
   type ExportStep,
 } from './cache/remote/cache-export.js';
 import { ImportingRecords, type ImportListener } from './cache/remote/cache-import.js';
@@ -35,6 +38,8 @@ interface ExportTarget {
   readonly mode: 'min' | 'max';
   readonly options: CacheExportOptions;
   readonly failsBuild: boolean;
+  /** Whether the cache mount of that id goes along; undefined: none does. */
+  readonly takesMount: ((id: string) => boolean) | undefined;
 }
 
 /** The caches that `--cache-from` and `--cache-to` name: what a build looks up in them and writes to them. */
@@ -69,11 +74,19 @@ export class RemoteCaches {
         : new ImportingRecords({ records, backends, isAvailable, listener: this.#listener(), signal });
   }
 
+  /** Fills a new directory of a cache mount from a cache that has it. */
+  async restoreMount(name: string, directory: string): Promise<string | undefined> {
+    if (!(this.records instanceof ImportingRecords)) return undefined;
+    const { setTimesNs } = await import('./worker/sys/syscalls.js');
+    return this.records.restoreMount(name, directory, setTimesNs);
+  }
+
   /** Writes what was solved to every target. A cache that fails is a warning, unless its `ignore-error=false` says other. */
   async export(solved: readonly SolvedVertex[], images: readonly BuiltImage[]): Promise<void> {
     if (this.#targets.length === 0) return;
     const steps = await this.#steps(solved);
-    await Promise.all(this.#targets.map((target) => this.#exportTo(target, steps, images)));
+    const mountIds = cacheMountIds(solved);
+    await Promise.all(this.#targets.map((target) => this.#exportTo(target, steps, images, mountIds)));
   }
 
   /** The images with a cache of themselves in their configs, where `type=inline` or BUILDKIT_INLINE_CACHE asks for it. */
@@ -121,11 +134,13 @@ export class RemoteCaches {
   }
 
   async #exportTo(
-    { backend, mode, options, failsBuild }: ExportTarget,
+    target: ExportTarget,
     steps: readonly ExportStep[],
     images: readonly BuiltImage[],
+    mountIds: ReadonlySet<string>,
   ): Promise<void> {
     const { store, signal, onProgress } = this.#context;
+    const { backend, mode, options, failsBuild, takesMount } = target;
     const digest = `cache-to ${backend.place}`;
     const name = `exporting cache to ${backend.place}`;
     onProgress({ kind: 'announced', digest, atMs: Date.now(), name, inputs: [] });
@@ -134,6 +149,7 @@ export class RemoteCaches {
       const stats = await exportCache(mode === 'max' ? steps : inImages(steps, images), backend, options, {
         layers: store.layers,
         content: store.content,
+        mounts: takesMount && exportMounts(store.state.mounts, (id) => mountIds.has(id) && takesMount(id)),
         signal,
         onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
       });
@@ -195,7 +211,32 @@ function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
       dockerTypes: !ociTypes,
     },
     failsBuild: !booleanAttribute(spec, 'ignore-error', true),
+    takesMount: mountChoice(spec.attributes['mounts']),
   };
+}
+
+/** `mounts=all`, or ids. */
+function mountChoice(written: string | undefined): ExportTarget['takesMount'] {
+  if (!written) return undefined;
+  const ids = written.split(',');
+  return (id) => ids.includes('all') || ids.includes(id);
+}
+
+function cacheMountIds(solved: readonly SolvedVertex[]): Set<string> {
+  const mounts = solved.flatMap(({ vertex: { op } }) => (op.kind === 'exec' ? op.mounts : []));
+  return new Set(mounts.flatMap((mount) => (mount.type === 'cache' ? [mount.id] : [])));
+}
+
+/** Directories of cache mounts, by the ids that lie beside them. */
+function exportMounts(root: string, isWanted: (id: string) => boolean): ExportMounts {
+  const names = readdirSync(root).filter((name) => /^[0-9a-f]{32}(-0)?\.json$/.test(name));
+  const directories = names.flatMap((file) => {
+    const name = file.slice(0, -'.json'.length);
+    const path = join(root, name);
+    const { id } = JSON.parse(readFileSync(join(root, file), 'utf8')) as { id: string };
+    return isWanted(id) && existsSync(path) ? [{ name, id, path }] : [];
+  });
+  return { directories, isWanted: (mount) => isWanted(mount.id) };
 }
 
 function isTrue(value: string | undefined): boolean {

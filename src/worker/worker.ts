@@ -5,6 +5,7 @@ import { BuildLimits } from './cgroup/build-limits.js';
 import type { ResourceLimits } from './cgroup/limits.js';
 import { createExecutorSelector } from './executor/select-executor.js';
 import { BuildNetworks } from './network/build-network.js';
+import type { CacheMountDependencies } from './ops/cache-mount.js';
 import type { SecretReader } from './ops/exec-mounts.js';
 import { createExecOp } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
@@ -26,6 +27,8 @@ export interface WorkerOptions {
   readonly contexts: ReadonlyMap<string, string>;
   readonly contextMode: ContextMode;
   readonly lock: LockAcquirer;
+  /** Fills a new directory of a cache mount from elsewhere. */
+  readonly restoreCacheMount?: CacheMountDependencies['restoreCacheMount'];
   readonly secret: SecretReader;
   /** Socket of an ssh agent; undefined where the build has none of that name. */
   readonly sshSocket: (id: string) => Promise<string | undefined>;
@@ -87,6 +90,7 @@ export function createWorker(options: WorkerOptions): Worker {
           executor,
           logs: state.logs,
           cacheMounts: state.mounts,
+          ...(options.restoreCacheMount ? { restoreCacheMount: options.restoreCacheMount } : {}),
           lock,
           secret,
           sshSocket,

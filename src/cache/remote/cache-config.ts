@@ -2,7 +2,7 @@ import { BuildError } from '../../errors.js';
 import { type Descriptor, isIndexType, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, digestOf } from '../../oci/digest.js';
 import type { ImageIndex, Manifest } from '../../oci/manifest.js';
-import { type CacheContents, checkContents, heldLayers, isDescriptor } from './cache-contents.js';
+import { type CacheContents, checkContents, heldLayers, isDescriptor, mountBlobs } from './cache-contents.js';
 import { readInlineCaches } from './inline-cache.js';
 
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
@@ -58,7 +58,7 @@ export function encodeCache(contents: CacheContents, options: DocumentOptions): 
   const annotated = options.form === 'config';
   const held = heldLayers(contents);
   const config: CacheConfig = {
-    layers: held.map(({ blob, diffId, createdAt }) => ({
+    layers: held.map(({ blob, diffId, createdAt }): ConfigLayer => ({
       blob: blob.digest,
       parent: -1,
       ...(annotated
@@ -86,7 +86,8 @@ export function encodeCache(contents: CacheContents, options: DocumentOptions): 
       [DIFF_ID_ANNOTATION]: diffId,
     },
   }));
-  return { document: manifestOf(descriptor, layers, options), config: { descriptor, bytes } };
+  const blobs = [...layers, ...mountBlobs(contents)];
+  return { document: manifestOf(descriptor, blobs, options), config: { descriptor, bytes } };
 }
 
 function manifestOf(
@@ -137,7 +138,7 @@ export async function decodeCache(
 
 function readConfig({ tsbuild }: CacheConfig, listed: readonly Descriptor[]): ReadCache {
   const own = tsbuild?.version === CONTENTS_VERSION ? checkContents(tsbuild) : undefined;
-  const held = own ? heldLayers(own).map((layer) => layer.blob) : [];
+  const held = own ? [...heldLayers(own).map((layer) => layer.blob), ...mountBlobs(own)] : [];
   return { contents: own ? [own] : [], blobs: [...listed, ...held] };
 }
 

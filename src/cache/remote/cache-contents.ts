@@ -6,6 +6,16 @@ import { type Digest, isDigest } from '../../oci/digest.js';
 export interface CacheContents {
   readonly layers: readonly CachedLayer[];
   readonly steps: readonly CachedStep[];
+  readonly mounts?: readonly CachedMount[];
+}
+
+/** A cache mount of RUN. */
+export interface CachedMount {
+  /** Name of its directory, from its id and what it started from. */
+  readonly name: string;
+  readonly id: string;
+  readonly index: Descriptor;
+  readonly packs: readonly Descriptor[];
 }
 
 export interface CachedLayer {
@@ -34,6 +44,12 @@ export function heldLayers({ layers }: CacheContents): readonly CachedLayer[] {
   return layers.filter((layer) => layer.origin === undefined);
 }
 
+/** The blobs of cache mounts, each once. */
+export function mountBlobs({ mounts = [] }: CacheContents): Descriptor[] {
+  const blobs = mounts.flatMap(({ index, packs }) => [index, ...packs]);
+  return [...new Map(blobs.map((blob) => [blob.digest, blob])).values()];
+}
+
 /** The layers of a step as results have them. @param origin of the backend */
 export function layersOfStep(contents: CacheContents, step: CachedStep, origin: string): Layer[] {
   return step.layers.map((index) => {
@@ -44,7 +60,7 @@ export function layersOfStep(contents: CacheContents, step: CachedStep, origin: 
 
 /** `value` as contents where it is well formed; what a foreign hand wrote there is no cache. */
 export function checkContents(value: unknown): CacheContents | undefined {
-  const { layers, steps } = (value ?? {}) as Partial<CacheContents>;
+  const { layers, steps, mounts = [] } = (value ?? {}) as Partial<CacheContents>;
   if (!Array.isArray(layers) || !layers.every(isCachedLayer)) return undefined;
   if (!Array.isArray(steps)) return undefined;
   const count = layers.length;
@@ -56,7 +72,18 @@ export function checkContents(value: unknown): CacheContents | undefined {
     step.layers.every(isIndex) &&
     typeof step.name === 'string' &&
     typeof step.createdAt === 'string';
-  return steps.every(isStep) ? { layers, steps } : undefined;
+  if (!steps.every(isStep) || !Array.isArray(mounts) || !mounts.every(isMount)) return undefined;
+  return { layers, steps, mounts };
+}
+
+function isMount(mount: Partial<CachedMount> | null): boolean {
+  return (
+    typeof mount?.name === 'string' &&
+    typeof mount.id === 'string' &&
+    isDescriptor(mount.index) &&
+    Array.isArray(mount.packs) &&
+    mount.packs.every(isDescriptor)
+  );
 }
 
 function isCachedLayer(layer: Partial<CachedLayer> | null): boolean {

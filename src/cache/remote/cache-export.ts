@@ -5,8 +5,17 @@ import type { Digest } from '../../oci/digest.js';
 import { inParallel } from '../../oci/registry/push.js';
 import type { ContentStore } from '../content-store.js';
 import type { CacheBackend } from './cache-backend.js';
-import { decodeCache, type DocumentOptions, encodeCache, type EncodedCache } from './cache-config.js';
-import type { CacheContents, CachedLayer, CachedStep } from './cache-contents.js';
+import {
+  decodeCache,
+  type DocumentOptions,
+  encodeCache,
+  type EncodedCache,
+  type ReadCache,
+} from './cache-config.js';
+import type { CacheContents, CachedLayer, CachedMount, CachedStep } from './cache-contents.js';
+import { readBlob } from './cache-import.js';
+import { exportMount, type MountDirectory, type MountUpload, sendBytes } from './mount-export.js';
+import { readMountIndex } from './mount-import.js';
 
 const UPLOADS_AT_ONCE = 4;
 
@@ -22,6 +31,14 @@ export interface CacheExportOptions extends Omit<DocumentOptions, 'form'> {
   readonly compression: Compression;
   /** Also layers that have another compression already. */
   readonly forceCompression: boolean;
+}
+
+/** Cache mounts that an export takes along. */
+export interface ExportMounts {
+  /** Those of this machine. */
+  readonly directories: readonly MountDirectory[];
+  /** What the cache has of these stays, where this machine has no directory for it. */
+  readonly isWanted: (mount: CachedMount) => boolean;
 }
 
 export interface CacheExportDependencies {
@@ -52,14 +69,17 @@ export async function exportCache(
   steps: readonly ExportStep[],
   backend: CacheBackend,
   options: CacheExportOptions,
-  deps: CacheExportDependencies,
+  deps: CacheExportDependencies & { readonly mounts?: ExportMounts | undefined },
 ): Promise<CacheExportStats> {
   const { contents, uploads: layers } = await collect(steps, backend, options, deps);
-  const encoded = encodeCache(contents, { ...options, form: backend.form });
-  const earlier = await backend.resolve(deps.signal);
-  if (earlier?.equals(encoded.document.bytes)) return { steps: steps.length, uploads: 0, uploadedBytes: 0 };
-  const known = new Set((await blobsOf(earlier, backend)).map((blob) => blob.digest));
+  const bytes = await backend.resolve(deps.signal);
+  const earlier = bytes && (await readEarlier(bytes, backend, deps));
   const sent: Descriptor[] = [];
+  const mounts = deps.mounts && (await exportMounts(deps.mounts, earlier, backend, sent, deps.signal));
+  const all = mounts && mounts.length > 0 ? { ...contents, mounts } : contents;
+  const encoded = encodeCache(all, { ...options, form: backend.form });
+  if (bytes?.equals(encoded.document.bytes)) return { steps: steps.length, uploads: 0, uploadedBytes: 0 };
+  const known = new Set(earlier?.blobs.map((blob) => blob.digest));
   await inParallel([...layers, ...configOf(encoded)], UPLOADS_AT_ONCE, async (upload) => {
     throwIfAborted(deps.signal);
     if (known.has(upload.blob.digest) || (await backend.has(upload.blob, deps.signal))) return;
@@ -160,13 +180,41 @@ function layerUpload(
   return { blob, open, origin };
 }
 
-/** What an earlier document says is there; a document that cannot be read says nothing. */
-async function blobsOf(earlier: Buffer | undefined, backend: CacheBackend): Promise<readonly Descriptor[]> {
-  if (!earlier) return [];
+/** What an earlier document says is there; one that cannot be read says nothing. Its config is read for mounts only. */
+async function readEarlier(
+  bytes: Buffer,
+  backend: CacheBackend,
+  { mounts, signal }: { mounts?: ExportMounts | undefined; signal: AbortSignal },
+): Promise<ReadCache | undefined> {
   try {
-    const noConfig = () => Promise.resolve(Buffer.from('{}'));
-    return (await decodeCache(earlier, backend.form, noConfig)).blobs;
+    const readConfig = async (blob: Descriptor) =>
+      mounts ? readBlob(backend, blob, signal) : Buffer.from('{}');
+    return await decodeCache(bytes, backend.form, readConfig);
   } catch {
-    return [];
+    throwIfAborted(signal);
+    return undefined;
   }
+}
+
+async function exportMounts(
+  { directories, isWanted }: ExportMounts,
+  earlier: ReadCache | undefined,
+  backend: CacheBackend,
+  sent: Descriptor[],
+  signal: AbortSignal,
+): Promise<CachedMount[]> {
+  const before = earlier?.contents.flatMap((contents) => contents.mounts ?? []) ?? [];
+  const mounts = before.filter(
+    (mount) => isWanted(mount) && !directories.some((directory) => directory.name === mount.name),
+  );
+  for (const directory of directories) {
+    const mount = before.find((each) => each.name === directory.name);
+    const index = mount && (await readMountIndex(mount, backend, signal).catch(() => undefined));
+    throwIfAborted(signal);
+    const send = async (upload: MountUpload) => {
+      if (await sendBytes(upload, backend, signal)) sent.push(upload.blob);
+    };
+    mounts.push(await exportMount(directory, mount && index ? { mount, index } : undefined, send, signal));
+  }
+  return mounts.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -1,3 +1,5 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { SnapshotResult } from '../../graph/contract.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
@@ -6,7 +8,8 @@ import { type Digest, matchesDigest } from '../../oci/digest.js';
 import type { CacheRecord, CacheRecords } from '../cache-records.js';
 import type { CacheBackend } from './cache-backend.js';
 import { decodeCache, type ReadCache } from './cache-config.js';
-import { type CacheContents, type CachedStep, layersOfStep } from './cache-contents.js';
+import { type CacheContents, type CachedMount, type CachedStep, layersOfStep } from './cache-contents.js';
+import { type RestoreOptions, restoreMount } from './mount-import.js';
 
 const CONFIG_BYTES = 64 << 20;
 
@@ -28,6 +31,7 @@ export interface ImportingRecordsOptions {
 
 interface Imported {
   readonly backend: CacheBackend;
+  readonly mounts: readonly CachedMount[];
   readonly steps: ReadonlyMap<Digest, { readonly step: CachedStep; readonly contents: CacheContents }>;
 }
 
@@ -63,6 +67,33 @@ export class ImportingRecords {
     return undefined;
   }
 
+  /**
+   * Fills the empty directory of a cache mount from the first cache that has one of that name; says from which. A cache that
+   * fails at it leaves the directory empty.
+   */
+  async restoreMount(
+    name: string,
+    directory: string,
+    setTimesNs: RestoreOptions['setTimesNs'],
+  ): Promise<string | undefined> {
+    const { listener, signal } = this.#options;
+    this.#imported ??= this.#importAll();
+    for (const { backend, mounts } of await this.#imported) {
+      const mount = mounts.find((each) => each.name === name);
+      if (!mount) continue;
+      try {
+        await restoreMount(mount, backend, { directory, setTimesNs, signal });
+        return backend.place;
+      } catch (error) {
+        for (const entry of readdirSync(directory))
+          rmSync(join(directory, entry), { recursive: true, force: true });
+        throwIfAborted(signal);
+        listener.failed(backend, error);
+      }
+    }
+    return undefined;
+  }
+
   save(key: Digest, record: CacheRecord): void {
     this.#options.records.save(key, record);
   }
@@ -84,7 +115,8 @@ export class ImportingRecords {
         for (const step of contents.steps) for (const key of step.keys) steps.set(key, { step, contents });
       }
       listener.done(backend, read && count);
-      return { backend, steps };
+      const mounts = (read?.contents ?? []).flatMap((contents) => contents.mounts ?? []);
+      return { backend, steps, mounts };
     } catch (error) {
       throwIfAborted(signal);
       listener.failed(backend, error);
@@ -99,7 +131,12 @@ export async function readCache(backend: CacheBackend, signal: AbortSignal): Pro
   return bytes && decodeCache(bytes, backend.form, (blob) => readBlob(backend, blob, signal));
 }
 
-async function readBlob(backend: CacheBackend, blob: Descriptor, signal: AbortSignal): Promise<Buffer> {
+/** A small blob, verified. @throws CACHE_INVALID */
+export async function readBlob(
+  backend: CacheBackend,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<Buffer> {
   if (blob.size > CONFIG_BYTES)
     throw new BuildError('CACHE_INVALID', `its config says it has ${blob.size} bytes`);
   const chunks: Uint8Array[] = [];

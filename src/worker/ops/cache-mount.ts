@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { processStamp } from '../../cache/process-stamp.js';
 import type {
@@ -29,6 +29,8 @@ export interface CacheMountDependencies {
   readonly overlays: OverlayRoots;
   readonly cacheMounts: string;
   readonly lock: LockAcquirer;
+  /** Fills a new directory from elsewhere; says from where. */
+  readonly restoreCacheMount?: (name: string, directory: string) => Promise<string | undefined>;
 }
 
 /** The cache directories of one RUN, held until they are disposed. */
@@ -151,11 +153,14 @@ async function ensureDirectory(
   name: string,
   mount: CacheMount,
   inputs: readonly SnapshotResult[],
-  { cacheMounts, overlays }: CacheMountDependencies,
+  deps: CacheMountDependencies,
   job: JobContext,
 ): Promise<string> {
-  const path = join(cacheMounts, name);
-  if (!existsSync(path)) await createDirectory(path, mount, sourceOf(mount, inputs), { overlays, job });
+  const path = join(deps.cacheMounts, name);
+  if (!existsSync(path)) {
+    using _lock = deps.restoreCacheMount && (await deps.lock(`mount-new-${name}`, { signal: job.signal }));
+    if (!existsSync(path)) await createDirectory(path, mount, sourceOf(mount, inputs), { ...deps, job });
+  }
   // For prune and du; its time is that of the last use.
   writeFileSync(`${path}.json`, JSON.stringify({ id: mount.id }));
   return path;
@@ -166,7 +171,7 @@ async function createDirectory(
   path: string,
   mount: CacheMount,
   from: SnapshotResult | undefined,
-  { overlays, job }: Pick<CopyStart, 'overlays' | 'job'>,
+  { overlays, restoreCacheMount, job }: CacheMountDependencies & { readonly job: JobContext },
 ): Promise<void> {
   const temporary = `${path}.${processStamp()}`;
   rmSync(temporary, { recursive: true, force: true });
@@ -174,7 +179,9 @@ async function createDirectory(
   chmodSync(temporary, mount.mode);
   chownSync(temporary, mount.uid, mount.gid);
   try {
-    if (from) await copyInto(temporary, { from, source: mount.source ?? '/', overlays, job });
+    const restoredFrom = await restoreCacheMount?.(basename(path), temporary);
+    if (restoredFrom !== undefined) job.note(`cache mount "${mount.id}" restored from ${restoredFrom}`);
+    else if (from) await copyInto(temporary, { from, source: mount.source ?? '/', overlays, job });
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
