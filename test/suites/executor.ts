@@ -182,6 +182,18 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     });
   });
 
+  it('opens no device node that it makes, wherever that is', async () => {
+    const dir = tmpDir();
+    const mounts = [{ source: dir, target: '/tmp', readonly: false }];
+    const networkTunnel = 'c 10 200';
+    const script = `for d in / /dev /dev/shm /tmp; do mknod $d/x ${networkTunnel} || exit; (: < $d/x) 2>/dev/null && echo $d; done; true`;
+    expect((await run(script, { mounts })).stdout).to.equal('');
+    expect((await run(script, { mounts, readonlyRootfs: true })).stdout).to.equal('');
+    expect(
+      (await run(`mknod /dev/x ${networkTunnel}; : < /dev/x && echo ok`, { security: 'insecure' })).stdout,
+    ).to.equal('ok\n');
+  });
+
   it('keeps the root file system read-only where asked', async () => {
     expect((await run('touch /x 2>/dev/null || echo no', { readonlyRootfs: true })).stdout).to.equal('no\n');
   });

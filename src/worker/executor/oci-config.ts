@@ -24,6 +24,8 @@ export const MASKED_PATHS: readonly string[] = [
   '/sys/firmware',
 ];
 
+const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
+
 export const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
   '/proc/fs',
@@ -51,7 +53,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
     root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
     hostname: spec.hostname,
     ...(spec.processFiles?.length ? { hooks: joinGroups(spec.processFiles) } : {}),
-    mounts: [...systemMounts(spec), ...bindMounts(spec)],
+    mounts: [...systemMounts(spec), ...bindMounts(spec), ...rootMount(spec)],
     linux: {
       namespaces: [
         { type: 'pid' },
@@ -94,20 +96,22 @@ function shmMount({ shmSizeBytes }: ProcessSpec, secure: readonly string[]): Oci
   const common = { destination: '/dev/shm', type: 'tmpfs' };
   if (shmSizeBytes === undefined)
     return { ...common, source: 'shm', options: [...secure, 'mode=1777', 'size=65536k'] };
-  const options = ['nosuid', 'mode=1777', `size=${Math.ceil(shmSizeBytes / 1024)}k`];
+  const options = ['nosuid', 'nodev', 'mode=1777', `size=${Math.ceil(shmSizeBytes / 1024)}k`];
   return { ...common, source: 'tmpfs', options };
 }
 
 function systemMounts(spec: ProcessSpec): OciMount[] {
   const secure = ['nosuid', 'noexec', 'nodev'];
+  const nodev = spec.security === 'sandbox' ? ['nodev'] : [];
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: secure },
     {
       destination: '/dev',
       type: 'tmpfs',
       source: 'tmpfs',
-      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+      options: ['nosuid', ...nodev, 'strictatime', 'mode=755', 'size=65536k'],
     },
+    ...deviceMounts(spec),
     {
       destination: '/dev/pts',
       type: 'devpts',
@@ -141,7 +145,25 @@ function bindMounts(spec: ProcessSpec): OciMount[] {
     destination: target,
     type: 'bind',
     source,
-    options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'],
+    options: ['rbind', 'rprivate', 'nodev', readonly ? 'ro' : 'rw'],
+  }));
+}
+
+/** crun gives the root's mount other flags; with this it has its own again. The name with the dot is one that crun takes. */
+function rootMount({ security, readonlyRootfs }: ProcessSpec): OciMount[] {
+  if (security === 'insecure') return [];
+  const options = ['bind', 'remount', 'nodev', readonlyRootfs ? 'ro' : 'rw'];
+  return [{ destination: '/.', type: 'bind', source: '/', options }];
+}
+
+/** Where /dev takes no device nodes, which a process may make, the usual ones are the host's. */
+function deviceMounts({ security }: ProcessSpec): OciMount[] {
+  if (security === 'insecure') return [];
+  return DEVICES.map((name) => ({
+    destination: `/dev/${name}`,
+    type: 'bind',
+    source: `/dev/${name}`,
+    options: ['bind'],
   }));
 }
 

@@ -24,6 +24,8 @@ const MNT_DETACH = 2;
 const AT_FDCWD = -100;
 const AT_RECURSIVE = 0x8000;
 const MOUNT_ATTR_RDONLY = 1n;
+const MOUNT_ATTR_NODEV = 4;
+const MS_NODEV = 4;
 
 const SYS_MOVE_MOUNT = 429;
 const SYS_FSOPEN = 430;
@@ -43,7 +45,7 @@ const MOUNT =
 /**
  * Mounts an overlay without redirects, metadata-only copies and index, so that the upper directory is a plain change set, and
  * `volatile`, so that unmounting does not wait for the disk. A lone lower directory without an upper is bound read-only, which
- * the kernel's overlay refuses.
+ * the kernel's overlay refuses. Device nodes below cannot be opened: a process may make them, and would reach the host's disks.
  * @throws MOUNT_FAILED
  */
 export function mountOverlay(directories: OverlayDirectories): void {
@@ -116,7 +118,7 @@ function mountByParts({ lowers, upper, work, target }: OverlayDirectories): void
       SYS_FSMOUNT,
       context,
       CLOEXEC,
-      0,
+      MOUNT_ATTR_NODEV,
     ]);
     try {
       callLibc(
@@ -198,7 +200,7 @@ function mountByOptions(directories: OverlayDirectories, first: unknown): void {
     );
   }
   try {
-    callLibc(MOUNT, ['overlay', target, 'overlay', 0, options], target);
+    callLibc(MOUNT, ['overlay', target, 'overlay', MS_NODEV, options], target);
   } catch (error) {
     throw failed('overlay', target, isErrno(first, 'ENOSYS') ? error : first);
   }

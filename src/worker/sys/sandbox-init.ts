@@ -90,21 +90,26 @@ function becomeProcess(load: (name: string) => unknown): void {
 
   const bind = (source: string, target: string, readonly: boolean) => {
     mount(source, target, null, flag.bind | flag.recursive, null);
-    if (readonly) makeReadonly(target);
+    if (readonly) restrict(target, flag.readonly);
   };
-  const makeReadonly = (target: string) => {
-    try {
-      mount(null, target, null, flag.remount | flag.bind | flag.readonly, null);
-    } catch {
-      // In a user namespace the flags of the mount below must be kept.
-      mount(null, target, null, flag.remount | flag.bind | flag.readonly | secure, null);
+  const restrict = (target: string, flags: number) => {
+    // In a user namespace the flags of the mount below must be kept, whichever they are.
+    for (const kept of [0, flag.nosuid, secure]) {
+      try {
+        mount(null, target, null, flag.remount | flag.bind | flags | kept, null);
+        return;
+      } catch (error) {
+        if (kept === secure) throw error;
+      }
     }
   };
 
   const mountSystem = () => {
     for (const path of ['/proc', '/dev', '/sys']) fs.mkdirSync(at(path), { recursive: true });
+    // Processes may make device nodes; the usual devices are mounts of the host's.
+    const noDevices = input.writableSys ? 0 : flag.nodev;
     mount('proc', at('/proc'), 'proc', secure, null);
-    mount('tmpfs', at('/dev'), 'tmpfs', flag.nosuid | flag.strictAtime, 'mode=755,size=65536k');
+    mount('tmpfs', at('/dev'), 'tmpfs', flag.nosuid | noDevices | flag.strictAtime, 'mode=755,size=65536k');
     for (const path of ['/dev/pts', '/dev/shm', '/dev/mqueue']) fs.mkdirSync(at(path));
     mount(
       'devpts',
@@ -157,7 +162,7 @@ function becomeProcess(load: (name: string) => unknown): void {
     const detach = 2;
     umount('.', detach);
     process.chdir('/');
-    if (input.readonlyRootfs) makeReadonly('/');
+    if (input.readonlyRootfs) restrict('/', flag.nodev | flag.readonly);
   };
 
   const raiseLoopback = () => {
@@ -240,7 +245,8 @@ function becomeProcess(load: (name: string) => unknown): void {
     mountSystem();
     for (const { source, target, readonly } of input.mounts) {
       makeTarget(source, target);
-      bind(source, target, readonly);
+      bind(source, target, false);
+      restrict(target, flag.nodev | (readonly ? flag.readonly : 0));
     }
     // Only the program is to be limited, not this process's own start.
     const groups = input.processFiles.map((file) => fs.openSync(file, 'w'));
