@@ -156,9 +156,9 @@ function rootMount({ security, readonlyRootfs }: ProcessSpec): OciMount[] {
   return [{ destination: '/.', type: 'bind', source: '/', options }];
 }
 
-/** Where /dev takes no device nodes, which a process may make, the usual ones are the host's. */
+/** Where /dev takes no device nodes, which a process may make, the usual ones are the host's. In a user namespace nobody makes any. */
 function deviceMounts({ security }: ProcessSpec): OciMount[] {
-  if (security === 'insecure') return [];
+  if (security === 'insecure' || inUserNamespace()) return [];
   return DEVICES.map((name) => ({
     destination: `/dev/${name}`,
     type: 'bind',

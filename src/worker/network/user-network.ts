@@ -70,7 +70,7 @@ function readiness(child: ChildProcess, ready: Readable): Promise<void> {
   let messages = '';
   child.stderr!.on('data', (data: Buffer) => (messages += data.toString('utf8')));
   return new Promise((resolve, reject) => {
-    const fail = () => reject(new Error(`slirp4netns: ${messages.trim().split('\n').at(-1) ?? ''}`));
+    const fail = () => reject(new Error(`slirp4netns: ${messages.trim().split('\n')[0]}`));
     ready.once('data', () => resolve());
     child.once('error', reject);
     child.once('exit', fail);
