@@ -1,8 +1,12 @@
 import { release } from 'node:os';
+import { ISOLATION_CHECKS } from './isolation-checks.js';
 import type { MachineCheck } from './machine-check.js';
 
 /** All that `tsbuild doctor` looks at, in the order in which it is shown. */
-export const MACHINE_CHECKS: readonly MachineCheck[] = [{ name: 'kernel', check: () => kernel(release()) }];
+export const MACHINE_CHECKS: readonly MachineCheck[] = [
+  { name: 'kernel', check: () => kernel(release()) },
+  ...ISOLATION_CHECKS,
+];
 
 const OLDEST_KERNEL = [4, 18] as const;
 

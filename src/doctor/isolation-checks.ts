@@ -1,0 +1,155 @@
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { chooseExecutor } from '../worker/executor/select-executor.js';
+import { findController } from '../worker/cgroup/hierarchy.js';
+import { vethObstacle } from '../worker/network/veth-network.js';
+import { inUserNamespace, realUid } from '../worker/sys/namespaces.js';
+import { findProgram } from '../worker/sys/programs.js';
+import type { MachineCheck, MachineFinding } from './machine-check.js';
+
+/** What steps are isolated and limited with. */
+export const ISOLATION_CHECKS: readonly MachineCheck[] = [
+  { name: 'overlayfs', check: checkOverlay },
+  { name: 'user namespaces', check: checkUserNamespaces },
+  { name: 'subordinate ids', check: checkSubordinateIds },
+  { name: 'executor', check: checkExecutor },
+  { name: 'seccomp', check: checkSeccomp },
+  { name: 'network', check: checkNetwork },
+  { name: 'control groups', check: checkControlGroups },
+  { name: 'emulators', check: checkEmulators },
+];
+
+const ok = (detail: string): MachineFinding => ({ status: 'ok', detail });
+const warning = (detail: string, mend: string): MachineFinding => ({ status: 'warning', detail, mend });
+const failed = (detail: string, mend: string): MachineFinding => ({ status: 'failed', detail, mend });
+
+function checkOverlay(): MachineFinding {
+  if (/\toverlay$/m.test(readText('/proc/filesystems'))) return ok('the kernel has it');
+  return failed('the kernel does not have it loaded', 'modprobe overlay');
+}
+
+function checkUserNamespaces(): MachineFinding {
+  const settings: readonly [name: string, bad: string, good: string][] = [
+    ['user.max_user_namespaces', '0', '15000'],
+    ['kernel.unprivileged_userns_clone', '0', '1'],
+    ['kernel.apparmor_restrict_unprivileged_userns', '1', '0'],
+  ];
+  for (const [name, bad, good] of settings) {
+    if (readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim() !== bad) continue;
+    return warning(`ordinary users cannot build: ${name} is ${bad}`, `sysctl -w ${name}=${good}`);
+  }
+  return ok('ordinary users may make them');
+}
+
+function checkSubordinateIds(): MachineFinding {
+  if (realUid() === 0) return ok('not needed by root');
+  if (findProgram('newuidmap') === undefined) {
+    return warning('newuidmap is missing: files can have one owner only', 'apt-get install uidmap');
+  }
+  const name = realName();
+  const lacking = ['/etc/subuid', '/etc/subgid'].find((file) => !hasRange(file, name));
+  if (lacking === undefined) return ok(`${name} has ranges`);
+  return warning(
+    `${lacking} gives ${name} no range: files can have one owner only, and chown to others fails`,
+    `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`,
+  );
+}
+
+/** Inside of the user namespace the process is root; the names in the files are of the user outside. */
+function realName(): string {
+  const uid = String(realUid());
+  const entry = readText('/etc/passwd')
+    .split('\n')
+    .find((line) => line.split(':')[2] === uid);
+  return entry?.split(':')[0] ?? (inUserNamespace() ? uid : userInfo().username);
+}
+
+function hasRange(file: string, name: string): boolean {
+  const owners = [name, String(realUid())];
+  return readText(file)
+    .split('\n')
+    .some((line) => owners.includes(line.split(':')[0]!) && Number(line.split(':')[2]) > 0);
+}
+
+function checkExecutor(): MachineFinding {
+  let choice: ReturnType<typeof chooseExecutor>;
+  try {
+    choice = chooseExecutor();
+  } catch (error) {
+    return failed((error as Error).message, 'apt-get install crun');
+  }
+  const { name, program } = choice;
+  if (name === 'crun') {
+    const isHybrid = existsSync('/sys/fs/cgroup/unified/cgroup.controllers');
+    return ok(
+      `crun (${program})${isHybrid ? '; the hybrid control groups that it refuses are hidden from it' : ''}`,
+    );
+  }
+  const loss =
+    name === 'runc' ? '15 ms more for each step' : '40 ms more for each step, and no filter of system calls';
+  return warning(`${name} (${program}): ${loss}`, 'apt-get install crun');
+}
+
+function checkSeccomp(): MachineFinding {
+  if (!/^Seccomp:/m.test(readText('/proc/self/status'))) {
+    return warning('the kernel does not filter system calls', 'use a kernel with CONFIG_SECCOMP_FILTER');
+  }
+  return ok('the kernel filters system calls');
+}
+
+function checkNetwork(): MachineFinding {
+  const obstacle =
+    realUid() === 0 && !inUserNamespace() ? vethObstacle() : 'an ordinary user may not add devices';
+  if (obstacle === undefined) return ok('a network for each build, with ip and iptables');
+  const program = findProgram('slirp4netns') ?? findProgram('pasta');
+  const lost = `steps share the host's network: ${obstacle}`;
+  if (program === undefined)
+    return warning(`${lost}; neither slirp4netns nor pasta is there`, 'apt-get install slirp4netns');
+  if (!isOpen('/dev/net/tun'))
+    return warning(
+      `${lost}; /dev/net/tun is closed`,
+      'chmod 666 /dev/net/tun (as root; modprobe tun where it is missing)',
+    );
+  return ok(`a network for each build, with ${program} (${obstacle})`);
+}
+
+function checkControlGroups(): MachineFinding {
+  const memory = findController('memory');
+  if (memory === undefined) {
+    return warning(
+      'no memory controller: --resource does not work',
+      'boot with cgroup_enable=memory, or start tsbuild with systemd-run --user --scope -p Delegate=yes',
+    );
+  }
+  if (isOpen(memory.own)) return ok(`version ${memory.version}`);
+  return warning(
+    `version ${memory.version}, closed to this user: --resource does not work`,
+    'run tsbuild as root, or, with version 2, through systemd-run --user --scope -p Delegate=yes',
+  );
+}
+
+function checkEmulators(): MachineFinding {
+  if (existsSync('/proc/sys/fs/binfmt_misc/status'))
+    return ok('programs for other machines can be registered');
+  return warning(
+    'programs for other platforms cannot run',
+    'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc, and apt-get install qemu-user-static',
+  );
+}
+
+function isOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
