@@ -3,6 +3,10 @@ import type { ContainerConfig } from './oci/image-config.js';
 import { hostPlatform } from './oci/platform.js';
 import type { StoreOptions } from './options.js';
 import { openStore } from './store.js';
+import { BuildLimits } from './worker/cgroup/build-limits.js';
+import type { ResourceLimits } from './worker/cgroup/limits.js';
+import type { CapabilityChange } from './worker/executor/capabilities.js';
+import type { ProcessMount } from './worker/executor/executor.js';
 import { createExecutorSelector } from './worker/executor/select-executor.js';
 import { prepareProcess } from './worker/ops/exec-process.js';
 import { BuildNetworks } from './worker/network/build-network.js';
@@ -19,6 +23,17 @@ export interface RunOptions extends StoreOptions {
   readonly user?: string;
   readonly workdir?: string;
   readonly network?: 'default' | 'none' | 'host';
+  readonly hostname?: string;
+  /** `host:ip` */
+  readonly addHosts?: readonly string[];
+  /** Directories and files of the host. */
+  readonly volumes?: readonly ProcessMount[];
+  readonly readOnly?: boolean;
+  readonly capabilities?: CapabilityChange;
+  readonly resources?: ResourceLimits;
+  /** `nofile=1024:2048` */
+  readonly ulimits?: readonly string[];
+  readonly shmSizeBytes?: number;
   /** Is told what is not as it should be on this machine. */
   readonly onNote?: (message: string) => void;
 }
@@ -39,8 +54,13 @@ export async function runImage(options: RunOptions): Promise<number> {
   const args = commandOf(config, options);
   const layers = await store.imageSource.layersOf(resolved.identifier);
   const overlays = new OverlayRoots({ work: store.state.work, layers: store.layers });
-  const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
+  const createDirectory = () => overlays.createDirectory();
+  const networks = new BuildNetworks({ createDirectory });
+  // At the top, where shares of time are weighed against those of other runs.
+  const limits = new BuildLimits({ step: {}, build: options.resources ?? {}, createDirectory });
+  const note = options.onNote ?? (() => undefined);
   try {
+    await using limited = await limits.openStep(signal, note);
     await using root = await overlays.mount(layers, signal);
     const terminal = process.stdin.isTTY && process.stdout.isTTY;
     const { spec } = prepareProcess(root, {
@@ -48,16 +68,31 @@ export async function runImage(options: RunOptions): Promise<number> {
       env: [...(config.Env ?? []), ...(terminal ? ['TERM=xterm'] : []), ...(options.env ?? [])],
       cwd: options.workdir ?? (config.WorkingDir || '/'),
       user: options.user ?? config.User ?? '',
-      network: await networks.open(options.network ?? 'default', options.onNote ?? (() => undefined)),
+      network: await networks.open(options.network ?? 'default', note),
       security: 'sandbox',
-      hostname: 'tsbuild',
-      mounts: [],
-      extraHosts: [],
+      hostname: options.hostname ?? 'tsbuild',
+      mounts: options.volumes ?? [],
+      extraHosts: options.addHosts ?? [],
+      ulimits: options.ulimits ?? [],
+      ...(options.shmSizeBytes === undefined ? {} : { shmSizeBytes: options.shmSizeBytes }),
     });
-    const { exitCode } = await createExecutorSelector()().run(spec, { inherit: true, terminal }, signal);
+    const limitedSpec = {
+      ...spec,
+      processFiles: limited.processFiles,
+      readonlyRootfs: options.readOnly ?? false,
+      ...(options.capabilities ? { capabilities: options.capabilities } : {}),
+    };
+    const { exitCode } = await createExecutorSelector()().run(
+      limitedSpec,
+      { inherit: true, terminal },
+      signal,
+    );
+    const outOfMemory = limited.outOfMemory();
+    if (outOfMemory !== undefined) note(outOfMemory);
     return exitCode;
   } finally {
     await networks.close();
+    await limits.close();
     await overlays.close();
   }
 }

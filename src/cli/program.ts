@@ -324,6 +324,26 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
     .option('-w, --workdir <dir>', 'working directory')
     .option('--entrypoint <program>', 'in place of the image’s entrypoint')
     .option('--network <mode>', 'default, none or host')
+    .option('--hostname <name>', 'host name (default: tsbuild)')
+    .option('--add-host <host:ip>', 'add a line to /etc/hosts; repeatable', list)
+    .option(
+      '-v, --volume <source:target>',
+      'show a directory or file of the host, :ro for reading; repeatable',
+      list,
+    )
+    .option('--read-only', 'the image’s files cannot be written to')
+    .option('--cap-add <name>', 'a capability beside Docker’s; repeatable', list)
+    .option('--cap-drop <name>', 'without this capability, or ALL; repeatable', list)
+    .option('-m, --memory <size>', 'limit of memory, such as 512m')
+    .option('--memory-swap <size>', 'limit of memory and swap together; -1 is none')
+    .option('--cpus <number>', 'CPUs’ worth of time, such as 1.5')
+    .option('-c, --cpu-shares <number>', 'share of the time where CPUs are scarce; 1024 is the usual')
+    .option('--cpuset-cpus <list>', 'run on these CPUs, such as 0-1')
+    .option('--pids-limit <number>', 'limit of processes and threads')
+    .option('--ulimit <name=soft:hard>', 'a limit, such as nofile=1024:2048; repeatable', list)
+    .option('--shm-size <size>', 'size of /dev/shm, such as 128m')
+    .addOption(new Option('-i, --interactive').hideHelp())
+    .addOption(new Option('-t, --tty').hideHelp())
     .addOption(new Option('--rm').hideHelp())
     .passThroughOptions()
     .action(async (image: string, command: string[], options) => {

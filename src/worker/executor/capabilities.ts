@@ -65,9 +65,23 @@ const DEFAULT_CAPABILITIES: readonly Capability[] = [
   'CAP_SETFCAP',
 ];
 
-/** Those of the mode that this process has itself: no runtime can give more. */
-export function capabilitiesFor(security: 'sandbox' | 'insecure'): readonly Capability[] {
-  const wanted = security === 'insecure' ? CAPABILITIES : DEFAULT_CAPABILITIES;
+/** Capabilities beside Docker's, and without some of them; `ALL` is all. */
+export interface CapabilityChange {
+  readonly add: readonly (Capability | 'ALL')[];
+  readonly drop: readonly (Capability | 'ALL')[];
+}
+
+/** Those of the mode, changed, that this process has itself: no runtime can give more. */
+export function capabilitiesFor(
+  security: 'sandbox' | 'insecure',
+  { add, drop }: CapabilityChange = { add: [], drop: [] },
+): readonly Capability[] {
+  const usual = security === 'insecure' ? CAPABILITIES : DEFAULT_CAPABILITIES;
+  const kept = drop.includes('ALL') ? [] : usual.filter((name) => !drop.includes(name));
+  const all = add.includes('ALL') ? CAPABILITIES.filter((name) => !drop.includes(name)) : [];
+  const wanted = CAPABILITIES.filter(
+    (name) => kept.includes(name) || add.includes(name) || all.includes(name),
+  );
   const own = boundingSet();
   return wanted.filter((name) => ((own >> BigInt(CAPABILITIES.indexOf(name))) & 1n) === 1n);
 }

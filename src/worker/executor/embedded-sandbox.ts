@@ -71,7 +71,7 @@ function limitArguments({ rlimits }: ProcessSpec, program: string, args: readonl
 
 function createInput(spec: ProcessSpec): SandboxInput {
   const sandboxed = spec.security === 'sandbox';
-  const kept = new Set<string>(capabilitiesFor(spec.security));
+  const kept = new Set<string>(capabilitiesFor(spec.security, spec.capabilities));
   const own = new Set<string>(capabilitiesFor('insecure'));
   return {
     rootfs: spec.rootfs,

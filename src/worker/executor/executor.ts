@@ -1,3 +1,5 @@
+import type { CapabilityChange } from './capabilities.js';
+
 /**
  * Runs one process on a root file system, isolated by namespaces: pid, mount, ipc, uts and cgroup always; the network is the
  * host's, one with nothing but loopback for `none`, or a namespace that is there already.
@@ -31,6 +33,8 @@ export interface ProcessSpec {
   readonly network: ProcessNetwork;
   /** `insecure`: all capabilities, nothing masked. */
   readonly security: 'sandbox' | 'insecure';
+  /** Changes what `sandbox` gives. */
+  readonly capabilities?: CapabilityChange;
   readonly mounts: readonly ProcessMount[];
   /** Size of /dev/shm; 64 MiB without it. */
   readonly shmSizeBytes?: number;

@@ -36,7 +36,7 @@ export const READONLY_PATHS: readonly string[] = [
 
 /** The bundle's config.json (OCI runtime spec 1.0): what Docker asks for, without cgroup limits. */
 export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
-  const capabilities = capabilitiesFor(spec.security);
+  const capabilities = capabilitiesFor(spec.security, spec.capabilities);
   const sandboxed = spec.security === 'sandbox';
   return {
     ociVersion: '1.0.2',
