@@ -25,12 +25,13 @@ const CGROUPS = '/sys/fs/cgroup';
  */
 export function recoverStore(state: StateRoot): void {
   const dead = listLeases(state.leases).filter((lease) => !lease.living);
-  if (dead.length > 0) removeFreeLocks(state.locks);
   for (const stamp of new Set(dead.map((lease) => lease.stamp))) {
     // Where a process cannot be ended in time, the next command goes on.
     if (!removeTracesOf(state, stamp)) continue;
     for (const lease of dead) if (lease.stamp === stamp) rmSync(lease.path, { force: true });
   }
+  // A child that was killed between its fork and its program had the locks open, too.
+  if (dead.length > 0) removeFreeLocks(state.locks);
   emptyTrash(state.work);
 }
 
