@@ -53,10 +53,10 @@ describe('a real Debian base image', function () {
     const script = join(tmpDir(), 'ask.sh');
     writeFileSync(
       script,
-      'for i in 1 2 3 4 5 6 7 8 9 10; do exec 3<>/dev/tcp/127.0.0.1/8080 && break; sleep 0.2; done 2>/dev/null\nprintf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3\n',
+      'for i in $(seq 100); do exec 3<>/dev/tcp/127.0.0.1/8080 && break; sleep 0.2; done 2>/dev/null\nprintf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3\n',
     );
     const [server, answer] = await Promise.all([
-      tsbuild.must(['run', 'server', '--once']),
+      tsbuild.must(['run', '--network=host', 'server', '--once']),
       mustRun('bash', [script]),
     ]);
     expect(server.stdout).to.contain('listening on port 8080');
