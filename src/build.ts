@@ -12,9 +12,12 @@ import type { BuiltImage, Result, SnapshotResult } from './graph/contract.js';
 import { formatReference, parseReference } from './oci/reference.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { BuildOptions, BuildResult } from './options.js';
-import { formatBytes, type ProgressListener } from './progress.js';
+import { formatBytes, type ProgressEvent, type ProgressListener } from './progress.js';
 import { createExplainer } from './explain.js';
+import { createRedaction } from './redaction.js';
 import { RemoteCaches } from './remote-caches.js';
+import { LeakCheck } from './secrets/leak-check.js';
+import { SecretVault } from './secrets/secret-vault.js';
 import { Solver, type SolvedVertex } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { compareBuilds } from './verify.js';
@@ -30,13 +33,16 @@ import { createWorker, type Worker } from './worker/worker.js';
  */
 export async function build(options: BuildOptions): Promise<BuildResult> {
   using deadline = openDeadline(options);
-  const { signal, onProgress } = deadline;
+  const { signal } = deadline;
+  const vault = new SecretVault(options.secrets ?? {});
+  const redaction = createRedaction(vault);
+  const onProgress = (event: ProgressEvent) => deadline.onProgress(redaction.event(event));
   for (let attempt = 1; ; attempt++) {
     try {
-      return await buildWithin({ ...options, signal, onProgress }, signal);
+      return await buildWithin({ ...options, signal, onProgress }, signal, vault);
     } catch (error) {
       const isChange = error instanceof BuildError && error.code === 'CONTEXT_CHANGED';
-      if (!isChange || attempt === MOST_ATTEMPTS) throw error;
+      if (!isChange || attempt === MOST_ATTEMPTS) throw redaction.error(error);
       const message = `${error.message}; planning the build again, finished steps stay`;
       onProgress({ kind: 'note', atMs: Date.now(), message });
     }
@@ -46,15 +52,21 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 /** How often a build is planned when files change while they are copied. */
 const MOST_ATTEMPTS = 3;
 
-async function buildWithin(options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+async function buildWithin(
+  options: BuildOptions,
+  signal: AbortSignal,
+  vault: SecretVault,
+): Promise<BuildResult> {
+  const leaks = openLeakCheck(options, vault);
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
-  using store = openStore(options);
+  using store = openStore({ ...options, openScan: () => leaks?.openLayer() });
   const space = new SpaceMaker(store, signal);
   const compilation = await space.retrying('reading the Dockerfile and its images', () =>
-    compile(options, store, signal),
+    compile(options, store, signal, { vault }),
   );
   try {
-    const result = await buildCompiled(options, { store, space, compilation, names, signal });
+    const context = { store, space, compilation, names, signal, vault, leaks };
+    const result = await buildCompiled(options, context);
     if (result.stats.executed > 0) await keepStoreSize(options, store, signal);
     return result;
   } catch (error) {
@@ -92,10 +104,12 @@ interface BuildContext {
   readonly compilation: Compilation;
   readonly names: readonly string[];
   readonly signal: AbortSignal;
+  readonly vault: SecretVault;
+  readonly leaks: LeakCheck | undefined;
 }
 
 async function buildCompiled(options: BuildOptions, context: BuildContext): Promise<BuildResult> {
-  const { store, space, compilation, signal } = context;
+  const { store, space, compilation, signal, vault, leaks } = context;
   const { frontend, input, remote, agents, secret } = compilation;
   const onProgress = options.onProgress ?? (() => undefined);
   const warnings = frontend.warnings;
@@ -118,6 +132,8 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     ...(options.cacheFrom?.length
       ? { restoreCacheMount: (name, directory) => caches.restoreMount(name, directory) }
       : {}),
+    logMask: () => vault.logMask(),
+    layerWarning: (layer) => leaks?.takeWarning(layer),
   });
   const solving = { caches, isAvailable, space, store, worker, signal, onProgress };
   const exporting = (images: readonly BuiltImage[]) => () => exportAll(options, images, context, onProgress);
@@ -132,6 +148,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     }
     worker.idle();
     const exportable = await caches.withInline(solved, images);
+    checkConfigs(options, exportable, context);
     const [exported] = await Promise.all([
       sharesDisk(store, options.outputs ?? [])
         ? space.retrying('the export', exporting(exportable))
@@ -144,6 +161,27 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     return await caches.withoutLost(attempt);
   } finally {
     await worker.close();
+  }
+}
+
+function openLeakCheck({ secretScan = 'error', secrets }: BuildOptions, vault: SecretVault) {
+  const isNeeded = secretScan !== 'off' && Object.keys(secrets ?? {}).length > 0;
+  return isNeeded ? new LeakCheck(secretScan, () => vault.search()) : undefined;
+}
+
+/** What people read of an image: its config with the history, and its annotations. @throws SECRET_LEAKED */
+function checkConfigs(
+  { annotations = {}, onProgress }: BuildOptions,
+  images: readonly BuiltImage[],
+  { leaks }: BuildContext,
+): void {
+  for (const [what, value] of [
+    ['the image’s config', images.map(({ config }) => config)],
+    ['the annotations', annotations],
+  ] as const) {
+    leaks?.checkJson(value, what);
+    const message = leaks?.takeWarning(what);
+    if (message !== undefined) onProgress?.({ kind: 'warning', atMs: Date.now(), message });
   }
 }
 

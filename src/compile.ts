@@ -6,7 +6,7 @@ import { convertDockerfile, type FrontendResult } from './frontend/convert.js';
 import { hostPlatform, parsePlatform } from './oci/platform.js';
 import type { BuildOptions } from './options.js';
 import type { WarningEvent } from './progress.js';
-import { createSecretReader } from './secrets.js';
+import { SecretVault } from './secrets/secret-vault.js';
 import type { Store } from './store.js';
 import { SshAgents } from './worker/ops/ssh-agents.js';
 import { GitSource } from './worker/source/git-source.js';
@@ -32,6 +32,8 @@ export interface CompileMode {
   /** All stages are looked at, unless a target is named. */
   readonly convertsAll?: boolean;
   readonly onWarning?: (warning: WarningEvent) => void;
+  /** The secrets, where the caller has them as well. */
+  readonly vault?: SecretVault;
 }
 
 /** Reads the Dockerfile and finds the contexts. The caller closes the agents. */
@@ -39,9 +41,10 @@ export async function openInput(
   options: BuildOptions,
   store: Store,
   signal: AbortSignal,
+  vault = new SecretVault(options.secrets ?? {}),
 ): Promise<OpenInput> {
   const agents = new SshAgents(options.ssh ?? {});
-  const secret = createSecretReader(options.secrets ?? {});
+  const secret = (id: string) => vault.read(id);
   const remote = new RemoteSources({
     content: store.content,
     http: new HttpSource({
@@ -73,9 +76,9 @@ export async function compile(
   options: BuildOptions,
   store: Store,
   signal: AbortSignal,
-  mode: CompileMode = {},
+  { vault, ...mode }: CompileMode = {},
 ): Promise<Compilation> {
-  const opened = await openInput(options, store, signal);
+  const opened = await openInput(options, store, signal, vault);
   const { input, remote } = opened;
   try {
     const frontend = await convert(options, input, store, remote, signal, mode);

@@ -36,6 +36,7 @@ export const ERROR_EXIT_STATUS = {
   PLATFORM_NOT_RUNNABLE: 1,
   IMAGE_NOT_FOUND: 1,
   EXPORT_FAILED: 1,
+  SECRET_LEAKED: 1,
   NOT_REPRODUCIBLE: 1,
   STORE_FAILED: 1,
   DISK_FULL: 1,
@@ -81,6 +82,13 @@ export interface BuildErrorOptions {
   readonly vertex?: string | undefined;
   /** True where the same request may succeed later; only the registry client retries on it. */
   readonly temporary?: boolean | undefined;
+  readonly failedStep?: FailedStep | undefined;
+}
+
+/** What stays of a step that failed, for people who look for the reason. */
+export interface FailedStep {
+  /** Its name for `tsbuild debug`. */
+  readonly debugId: string;
 }
 
 /**
@@ -93,6 +101,7 @@ export class BuildError extends Error {
   readonly location: SourceLocation | undefined;
   readonly vertex: string | undefined;
   readonly temporary: boolean;
+  readonly failedStep: FailedStep | undefined;
   /** Text of the file that `location` names, for the excerpt. */
   source: { readonly name: string; readonly text: string } | undefined;
 
@@ -104,6 +113,7 @@ export class BuildError extends Error {
     this.location = options.location;
     this.vertex = options.vertex;
     this.temporary = options.temporary ?? false;
+    this.failedStep = options.failedStep;
   }
 
   /** Adds the text that an excerpt of the failing lines is cut from, and the word in it that is meant. */
@@ -111,10 +121,20 @@ export class BuildError extends Error {
     source: { readonly name: string; readonly text: string },
     word?: SourceLocation['word'],
   ): BuildError {
-    const location = this.location && word ? { ...this.location, word } : this.location;
-    const { code, message, cause, hint, vertex, temporary } = this;
-    const error = new BuildError(code, message, { cause, hint, vertex, temporary, location });
+    const error = this.with({ location: this.location && word ? { ...this.location, word } : this.location });
     error.source = source;
+    return error;
+  }
+
+  /** The same error with some of its options, or its message, changed. */
+  with({
+    message = this.message,
+    ...changed
+  }: BuildErrorOptions & { readonly message?: string }): BuildError {
+    const { cause, hint, location, vertex, temporary, failedStep } = this;
+    const options = { cause, hint, location, vertex, temporary, failedStep, ...changed };
+    const error = new BuildError(this.code, message, options);
+    error.source = this.source;
     if (this.stack) error.stack = this.stack;
     return error;
   }
@@ -152,10 +172,7 @@ export function locateError(
     (error.vertex ?? where.vertex) === error.vertex
   )
     return error;
-  return new BuildError(error.code, error.message, {
-    cause: error.cause,
-    hint: error.hint,
-    temporary: error.temporary,
+  return error.with({
     location: error.location ?? where.location,
     vertex: error.vertex ?? where.vertex,
   });

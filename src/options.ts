@@ -3,6 +3,8 @@ import type { ProgressListener, WarningEvent } from './progress.js';
 import type { CacheSpec } from './cache/remote/cache-spec.js';
 import type { BuiltPlatform, OutputSpec } from './exporter/output-spec.js';
 import type { ResourceLimits } from './worker/cgroup/limits.js';
+import type { SecretScanMode } from './secrets/leak-check.js';
+import type { SecretOrigin } from './secrets/secret-vault.js';
 import type { Descriptor } from './oci/descriptor.js';
 
 /** What every command of the library takes. */
@@ -14,9 +16,6 @@ export interface StoreOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;
 }
-
-/** Where a secret's value is. */
-export type SecretOrigin = { readonly file: string } | { readonly env: string };
 
 export interface BuildOptions extends StoreOptions {
   /** Directory of the build context, a repository, a URL, or `-` for an archive or a Dockerfile on stdin. */
@@ -54,6 +53,8 @@ export interface BuildOptions extends StoreOptions {
   readonly addHosts?: readonly string[];
   /** Secrets for `RUN --mount=type=secret`, by id: a file, or a variable of the environment. */
   readonly secrets?: Readonly<Record<string, SecretOrigin>>;
+  /** When a secret's bytes are found in a new layer or the config; default: `error`. */
+  readonly secretScan?: SecretScanMode;
   /** Agents for `RUN --mount=type=ssh` and git, by id: the path of a socket, or of files with keys. */
   readonly ssh?: Readonly<Record<string, { readonly paths: readonly string[] }>>;
   /** Contexts by name: a directory, `docker-image://NAME`, `oci-layout://DIR`, a repository, a URL. */

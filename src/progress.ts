@@ -2,7 +2,7 @@ import type { SourceLocation } from './errors.js';
 import type { Explanation } from './explanation.js';
 
 /**
- * The side stream of a build. Every event is plain data; `digest` names the vertex it belongs to, `atMs` is the clock
+ * The side stream of a build. Every event is plain data, but for `hold`; `digest` names the vertex it belongs to, `atMs` is the clock
  * (milliseconds since the epoch). A vertex goes announced -> started -> (cached | done | failed | canceled); a cached
  * vertex may skip `started`. What is announced and never demanded ends in no state at all.
  */
@@ -24,7 +24,10 @@ export type ProgressEvent =
       readonly digest: string;
       readonly atMs: number;
       readonly stream: 1 | 2;
+      /** Valid while the listener runs. */
       readonly data: Uint8Array;
+      /** Stops the step until the promise is settled, so that a slow reader of its output needs no memory here. */
+      readonly hold?: (until: Promise<void>) => void;
     }
   | TransferProgress
   | ExplainedEvent

@@ -6,7 +6,7 @@ import { loadConfig } from './config.js';
 import type { LockAcquirer } from './graph/contract.js';
 import type { RegistryClient } from './oci/registry/client.js';
 import type { StoreOptions } from './options.js';
-import { LayerStore } from './worker/snapshot/layer-store.js';
+import { LayerStore, type LayerStoreOptions } from './worker/snapshot/layer-store.js';
 import { ImageSource } from './worker/source/image-source.js';
 import { createLockAcquirer } from './worker/sys/flock.js';
 import { abandonStore, recoverStore } from './worker/recovery.js';
@@ -36,7 +36,9 @@ export function abandonStores(): void {
 }
 
 /** Opens (or makes) the store: reads its version file, writes a lease. @throws STORE_VERSION, STORE_FAILED */
-export function openStore(options: StoreOptions & { readonly pull?: boolean }): Store {
+export function openStore(
+  options: StoreOptions & { readonly pull?: boolean; readonly openScan?: LayerStoreOptions['openScan'] },
+): Store {
   const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
   const lease = takeLease(state.leases);
   recoverStore(state);
@@ -59,6 +61,7 @@ export function openStore(options: StoreOptions & { readonly pull?: boolean }): 
     hasOrigin: (origin) => imageSource.hasOrigin(origin),
     lock,
     fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
+    ...(options.openScan ? { openScan: options.openScan } : {}),
   });
   const dispose = () => {
     lease[Symbol.dispose]();

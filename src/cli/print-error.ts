@@ -1,4 +1,5 @@
 import { BuildError, ERROR_EXIT_STATUS, StepFailures } from '../errors.js';
+import { redactUrls } from '../secrets/redact-text.js';
 import type { Paint } from './paint.js';
 import { visibleLine, visibleText } from './visible.js';
 
@@ -10,7 +11,7 @@ export function formatError(error: unknown, paint: Paint, debug = false): string
   if (!(error instanceof BuildError)) {
     const message =
       error instanceof Error ? (debug ? (error.stack ?? error.message) : error.message) : String(error);
-    return `${paint.red('error:')} ${visibleText(message)}\n`;
+    return redactUrls(`${paint.red('error:')} ${visibleText(message)}\n`);
   }
   const each =
     error instanceof StepFailures
@@ -29,7 +30,7 @@ export function formatError(error: unknown, paint: Paint, debug = false): string
       ),
     );
   if (debug && error.stack) lines.push('', error.stack);
-  return `${lines.join('\n')}\n`;
+  return redactUrls(`${lines.join('\n')}\n`);
 }
 
 /** Messages of the causes that say something new. */

@@ -170,6 +170,13 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
       'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=NAME',
       list,
     )
+    .addOption(
+      new Option('--secret-scan <mode>', 'when a layer or the config holds a secret').choices([
+        'error',
+        'warn',
+        'off',
+      ]),
+    )
     .option(
       '--ssh <spec>',
       'an agent for RUN --mount=type=ssh and git: default, or ID=SOCKET or KEYFILE',

@@ -1,5 +1,5 @@
 import { BuildError, nearestName } from '../errors.js';
-import type { SecretOrigin } from '../options.js';
+import type { SecretOrigin } from '../secrets/secret-vault.js';
 
 const KEYS = ['id', 'src', 'source', 'env', 'type'];
 

@@ -45,7 +45,8 @@ export interface LocalResult {
 export interface JobContext {
   readonly vertex: Vertex;
   readonly signal: AbortSignal;
-  log(stream: 1 | 2, data: Uint8Array): void;
+  /** The bytes are valid during the call; a promise asks to wait before there is more. */
+  log(stream: 1 | 2, data: Uint8Array): void | Promise<void>;
   transfer(row: {
     id: string;
     action: string;

@@ -84,7 +84,14 @@ export class SolveProgress {
     return {
       vertex,
       signal,
-      log: (stream, data) => this.#emit({ kind: 'log', digest, atMs: Date.now(), stream, data }),
+      log: (stream, data) => {
+        let held: Promise<void> | undefined;
+        const hold = (until: Promise<void>) => {
+          held = until;
+        };
+        this.#emit({ kind: 'log', digest, atMs: Date.now(), stream, data, hold });
+        return held;
+      },
       transfer: (row) => this.#emit({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
       note: (message) => this.#emit({ kind: 'note', digest, atMs: Date.now(), message }),
       logFile: (path) => void this.#logs.set(digest, path),

@@ -259,7 +259,7 @@ export class Solver {
         state.progress.started(vertex);
         job.note(waitingFor(holder));
       },
-      onOutput: (data) => job.log(1, data),
+      onOutput: (data) => void job.log(1, data),
     });
   }
 

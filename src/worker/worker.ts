@@ -1,13 +1,14 @@
-import type { LockAcquirer, OpResolver } from '../graph/contract.js';
+import type { LockAcquirer, OpResolver, ResolvedOp } from '../graph/contract.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
 import { BuildLimits } from './cgroup/build-limits.js';
 import type { ResourceLimits } from './cgroup/limits.js';
+import type { Digest } from '../oci/digest.js';
 import { createExecutorSelector } from './executor/select-executor.js';
 import { BuildNetworks } from './network/build-network.js';
 import type { CacheMountDependencies } from './ops/cache-mount.js';
 import type { SecretReader } from './ops/exec-mounts.js';
-import { createExecOp } from './ops/exec-op.js';
+import { createExecOp, type ExecOpDeps } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
 import type { TimeLimits } from './ops/time-limits.js';
 import type { LayerStore } from './snapshot/layer-store.js';
@@ -35,6 +36,10 @@ export interface WorkerOptions {
   readonly timeLimits: TimeLimits;
   /** Limits of each step, and of all of them together. */
   readonly resources: { readonly step?: ResourceLimits; readonly build?: ResourceLimits };
+  /** A mask for one stream of a step's output. */
+  readonly logMask: ExecOpDeps['logMask'];
+  /** What is to be said of a layer that was just made. */
+  readonly layerWarning: (layer: Digest) => string | undefined;
 }
 
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
@@ -47,8 +52,18 @@ export interface Worker {
 }
 
 export function createWorker(options: WorkerOptions): Worker {
-  const { state, layers, imageSource, remoteSources, contexts, lock, secret, sshSocket, timeLimits } =
-    options;
+  const {
+    state,
+    layers,
+    imageSource,
+    remoteSources,
+    contexts,
+    lock,
+    secret,
+    sshSocket,
+    timeLimits,
+    logMask,
+  } = options;
   const overlays = new OverlayRoots({ work: state.work, layers });
   const createDirectory = () => overlays.createDirectory();
   const networks = new BuildNetworks({ createDirectory });
@@ -95,6 +110,7 @@ export function createWorker(options: WorkerOptions): Worker {
           secret,
           sshSocket,
           timeLimits,
+          logMask,
         });
       case 'file':
         return createFileOp(vertex, definition, {
@@ -114,5 +130,25 @@ export function createWorker(options: WorkerOptions): Worker {
     await limits.close();
     await overlays.close();
   };
-  return { resolve, idle: () => void networks.close(), close };
+  return {
+    resolve: (vertex, definition) => withWarnings(resolve(vertex, definition), options),
+    idle: () => void networks.close(),
+    close,
+  };
+}
+
+/** Says in the vertex's own place what was found in the layer that it made. */
+function withWarnings(op: ResolvedOp, { layerWarning }: Pick<WorkerOptions, 'layerWarning'>): ResolvedOp {
+  return {
+    ...op,
+    exec: async (job, inputs) => {
+      const results = await op.exec(job, inputs);
+      for (const result of results) {
+        const made = result.kind === 'snapshot' ? result.layers.at(-1) : undefined;
+        const warning = made && layerWarning(made.diffId);
+        if (warning !== undefined) job.note(`warning: ${warning}`);
+      }
+      return results;
+    },
+  };
 }

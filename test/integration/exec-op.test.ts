@@ -45,6 +45,7 @@ describe('RUN', () => {
     secret: () => undefined,
     sshSocket: async () => undefined,
     timeLimits: {},
+    logMask: () => undefined,
   };
   let base: SnapshotResult;
 
@@ -94,7 +95,7 @@ describe('RUN', () => {
     const job: JobContext = {
       vertex,
       signal: new AbortController().signal,
-      log: (_, data) => (output += Buffer.from(data).toString('utf8')),
+      log: (_, data) => void (output += Buffer.from(data).toString('utf8')),
       transfer: () => undefined,
       note: () => undefined,
       logFile: () => undefined,

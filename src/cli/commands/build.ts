@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { build } from '../../build.js';
 import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
+import type { SecretScanMode } from '../../secrets/leak-check.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import type { ProgressEvent } from '../../progress.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
@@ -24,6 +25,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly tag?: readonly string[];
   readonly output?: readonly string[];
   readonly secret?: readonly string[];
+  readonly secretScan?: SecretScanMode;
   readonly ssh?: readonly string[];
   readonly buildArgFile?: readonly string[];
   readonly buildContext?: readonly string[];
@@ -137,6 +139,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     cacheFrom: (flags.cacheFrom ?? []).map((text) => parseCacheOption(text, 'from')),
     cacheTo: (flags.cacheTo ?? []).map((text) => parseCacheOption(text, 'to')),
     secrets: Object.fromEntries((flags.secret ?? []).map(parseSecret)),
+    ...(flags.secretScan === undefined ? {} : { secretScan: flags.secretScan }),
     ssh: Object.fromEntries((flags.ssh ?? []).map(parseSsh)),
     allow: (flags.allow ?? []).flatMap((right) => right.split(',')),
     ulimits: flags.ulimit ?? [],

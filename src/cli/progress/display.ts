@@ -23,22 +23,33 @@ export function createDisplay(
   const write = (text: string) => void stream.write(text);
   const paint = createPaint(hasColors(stream, env));
   const isTerminal = stream.isTTY && env['TERM'] !== 'dumb' && !env['CI'];
-  switch (mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode) {
-    case 'tty':
-      return visibly(
-        createTtyDisplay({
-          write,
-          paint,
-          columns: () => stream.columns || 80,
-          rows: () => stream.rows || 24,
-        }),
-      );
-    case 'rawjson':
-      return createRawJsonDisplay(write);
-    case 'quiet':
-      return { show: () => undefined, close: () => undefined };
-    default:
-      return visibly(createPlainDisplay(write, paint));
+  const display = createModeDisplay(mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode);
+  return {
+    show: (event) => {
+      display.show(event);
+      if (event.kind === 'log' && stream.writableNeedDrain) event.hold?.(drained(stream));
+    },
+    close: () => display.close(),
+  };
+
+  function createModeDisplay(shown: Exclude<ProgressMode, 'auto'>): Display {
+    switch (shown) {
+      case 'tty':
+        return visibly(
+          createTtyDisplay({
+            write,
+            paint,
+            columns: () => stream.columns || 80,
+            rows: () => stream.rows || 24,
+          }),
+        );
+      case 'rawjson':
+        return createRawJsonDisplay(write);
+      case 'quiet':
+        return { show: () => undefined, close: () => undefined };
+      default:
+        return visibly(createPlainDisplay(write, paint));
+    }
   }
 }
 
@@ -65,4 +76,16 @@ function visibleEvent(event: ProgressEvent): ProgressEvent {
     default:
       return event;
   }
+}
+
+/** Until the reader has taken what was written, or is gone. */
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'close', 'error'] as const;
+    const done = () => {
+      for (const event of events) stream.off(event, done);
+      resolve();
+    };
+    for (const event of events) stream.on(event, done);
+  });
 }

@@ -1,21 +1,32 @@
 import type { ProgressEvent } from '../../progress.js';
 import type { Paint } from '../paint.js';
 import type { Display } from './display.js';
+import { LineSplitter } from './line-splitter.js';
+import { failedOutput, OutputTail } from './output-tail.js';
 import { formatBytes, formatSeconds, sanitizeLine } from './format.js';
 
 interface ShownVertex {
   readonly name: string;
   number: number | undefined;
   startedMs: number;
-  partial: string;
+  readonly lines: LineSplitter;
+  readonly tail: OutputTail;
+  logPath?: string | undefined;
   /** Why it is cached. */
   reason?: string;
 }
 
-/** BuildKit's plain style: `#3 [2/3] RUN make`, `#3 0.123 output`, `#3 DONE 0.4s`. Output is whole, line by line. */
-export function createPlainDisplay(write: (text: string) => void, paint: Paint): Display {
+/**
+ * BuildKit's plain style: `#3 [2/3] RUN make`, `#3 0.123 output`, `#3 DONE 0.4s`. Output is whole, line by line; the last lines of
+ * a step that failed come once more at the end.
+ */
+export function createPlainDisplay(print: (text: string) => void, paint: Paint): Display {
   const vertices = new Map<string, ShownVertex>();
   const transfers = new Set<string>();
+  const failed: ShownVertex[] = [];
+  /** What one event shows goes out at once: an event may hold a thousand lines. */
+  const pending: string[] = [];
+  const write = (text: string) => void pending.push(text);
   let next = 1;
   let last: ShownVertex | undefined;
 
@@ -29,14 +40,12 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
     if (text !== '') write(`#${vertex.number} ${text}\n`);
   };
   const flush = (vertex: ShownVertex, atMs: number) => {
-    if (vertex.partial !== '')
-      line(vertex, `${((atMs - vertex.startedMs) / 1000).toFixed(3)} ${vertex.partial}`);
-    vertex.partial = '';
+    const rest = vertex.lines.rest();
+    if (rest !== '') line(vertex, `${((atMs - vertex.startedMs) / 1000).toFixed(3)} ${rest}`);
   };
   const log = (vertex: ShownVertex, atMs: number, data: Uint8Array) => {
-    const lines = (vertex.partial + Buffer.from(data).toString('utf8')).split('\n');
-    vertex.partial = lines.pop()!;
-    for (const text of lines)
+    vertex.tail.add(data);
+    for (const text of vertex.lines.add(data))
       line(vertex, `${((atMs - vertex.startedMs) / 1000).toFixed(3)} ${text.replace(/\r$/, '')}`);
   };
   const end = (vertex: ShownVertex, event: ProgressEvent, text: string) => {
@@ -44,9 +53,15 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
     line(vertex, text);
   };
 
-  const show = (event: ProgressEvent) => {
+  const apply = (event: ProgressEvent) => {
     if (event.kind === 'announced') {
-      vertices.set(event.digest, { name: event.name, number: undefined, startedMs: event.atMs, partial: '' });
+      vertices.set(event.digest, {
+        name: event.name,
+        number: undefined,
+        startedMs: event.atMs,
+        lines: new LineSplitter(),
+        tail: new OutputTail(),
+      });
       return;
     }
     if (event.kind === 'warning') {
@@ -71,6 +86,8 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
       case 'done':
         return end(vertex, event, paint.green(`DONE ${formatSeconds(event.atMs - vertex.startedMs)}`));
       case 'failed':
+        failed.push(vertex);
+        vertex.logPath = event.logPath;
         return end(vertex, event, paint.red(`ERROR: ${event.message}`));
       case 'canceled':
         return end(vertex, event, 'CANCELED');
@@ -91,5 +108,12 @@ export function createPlainDisplay(write: (text: string) => void, paint: Paint):
       }
     }
   };
-  return { show, close: () => undefined };
+  const show = (event: ProgressEvent) => {
+    apply(event);
+    if (pending.length > 0) print(pending.splice(0).join(''));
+  };
+  const close = () => {
+    for (const { name, tail, logPath } of failed.splice(0)) print(failedOutput(name, tail, logPath));
+  };
+  return { show, close };
 }

@@ -1,6 +1,8 @@
 import type { ProgressEvent, TransferProgress } from '../../progress.js';
 import type { Paint } from '../paint.js';
 import type { Display } from './display.js';
+import { LineSplitter } from './line-splitter.js';
+import { failedOutput, OutputTail } from './output-tail.js';
 import { fitColumns, formatBytes, formatSeconds, sanitizeLine } from './format.js';
 
 export interface Terminal {
@@ -20,8 +22,9 @@ interface ShownVertex {
   startedMs: number;
   endedMs: number;
   readonly tail: string[];
-  partial: string;
-  readonly output: Buffer[];
+  readonly lines: LineSplitter;
+  readonly output: OutputTail;
+  logPath?: string | undefined;
   /** Why it is cached or not, where that was said. */
   reason?: string;
   readonly transfers: Map<string, TransferProgress>;
@@ -32,7 +35,7 @@ const REDRAW_MS = 100;
 
 /**
  * Steps with their time, CACHED marks, the last lines of running steps and download bars, redrawn in place. Finished steps
- * move up and stay; at the end everything stands there once. A failed step's output is printed whole.
+ * move up and stay; at the end everything stands there once, with the last lines of a step that failed.
  */
 export function createTtyDisplay(terminal: Terminal): Display {
   const { write, paint, columns, rows } = terminal;
@@ -124,17 +127,14 @@ export function createTtyDisplay(terminal: Terminal): Display {
   }
 
   function log(vertex: ShownVertex, data: Uint8Array): void {
-    vertex.output.push(Buffer.from(data));
-    const lines = (vertex.partial + Buffer.from(data).toString('utf8')).split('\n');
-    vertex.partial = lines.pop()!;
-    vertex.tail.push(...lines.map(sanitizeLine));
+    vertex.output.add(data);
+    vertex.tail.push(...vertex.lines.add(data).slice(-TAIL_LINES).map(sanitizeLine));
     vertex.tail.splice(0, vertex.tail.length - TAIL_LINES);
   }
 
   function finish(vertex: ShownVertex, state: State, atMs: number): void {
     vertex.state = state;
     vertex.endedMs = atMs;
-    if (state !== 'failed') vertex.output.length = 0;
   }
 
   function apply(event: ProgressEvent): void {
@@ -145,8 +145,8 @@ export function createTtyDisplay(terminal: Terminal): Display {
         startedMs: event.atMs,
         endedMs: 0,
         tail: [],
-        partial: '',
-        output: [],
+        lines: new LineSplitter(),
+        output: new OutputTail(),
         transfers: new Map(),
       });
       return;
@@ -177,17 +177,15 @@ export function createTtyDisplay(terminal: Terminal): Display {
         vertex.reason = sanitizeLine(event.text);
         return;
       default:
+        if (event.kind === 'failed') vertex.logPath = event.logPath;
         return finish(vertex, event.kind, event.atMs);
     }
   }
 
-  function failedOutput(): string {
+  function failedOutputs(): string {
     return [...vertices.values()]
-      .filter((vertex) => vertex.state === 'failed' && vertex.output.length > 0)
-      .map(
-        (vertex) =>
-          `------\n > ${vertex.name}:\n${Buffer.concat(vertex.output).toString('utf8').replace(/\n?$/, '\n')}------\n`,
-      )
+      .filter((vertex) => vertex.state === 'failed')
+      .map(({ name, output, logPath }) => failedOutput(name, output, logPath))
       .join('');
   }
 
@@ -209,7 +207,7 @@ export function createTtyDisplay(terminal: Terminal): Display {
           head,
           ...shown.flatMap((vertex) => [stepLine(vertex), ...reasonLines(vertex)]),
         ];
-        write(`${erase()}${lines.join('\n')}\n${failedOutput()}`);
+        write(`${erase()}${lines.join('\n')}\n${failedOutputs()}`);
       }
       closed = true;
     },

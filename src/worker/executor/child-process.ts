@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import type { Readable } from 'node:stream';
-import { openOutputPipe } from '../sys/pipe.js';
+import { openOutputPipe, type OutputPipe } from '../sys/pipe.js';
 import type { ProcessIo } from './executor.js';
 
-/** After the child ended, output that does not come for so long is nobody's any more. */
-const IDLE_MS = 200;
+/** What a runtime needs of this process's environment; the rest, which may hold secrets, is kept from it. */
+const PASSED_ON = ['PATH', 'HOME', 'XDG_RUNTIME_DIR'];
 
 /** A child whose output goes where the {@link ProcessIo} says. */
 export interface RunningProcess {
@@ -17,51 +16,43 @@ export interface RunningProcess {
   kill(): void;
 }
 
-/** @param env the child's whole environment; default: this process's */
+/** @param env the child's whole environment; default: the little that a runtime needs */
 export function startProcess(
   program: string,
   args: readonly string[],
   io: ProcessIo,
-  env: NodeJS.ProcessEnv = process.env,
+  env: NodeJS.ProcessEnv = runtimeEnvironment(),
 ): RunningProcess {
   if ('inherit' in io) {
     const child = spawn(program, args, { stdio: 'inherit', env });
     return { exitCode: exitOf(child), kill: () => child.kill('SIGKILL') };
   }
-  const pipes = [openOutputPipe(), openOutputPipe()];
-  const streams = pipes.map((pipe) => pipe.stream);
-  streams.forEach((stream, i) => stream.on('data', (data: Buffer) => io.onOutput(i === 0 ? 1 : 2, data)));
+  const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));
   try {
     // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
     const stdio = ['ignore' as const, ...pipes.map((pipe) => pipe.writeEnd)];
     const child = spawn(program, args, { stdio, env, detached: true });
-    return { exitCode: exitOf(child, streams), kill: () => child.kill('SIGKILL') };
+    return { exitCode: exitOf(child, pipes), kill: () => child.kill('SIGKILL') };
   } finally {
     for (const pipe of pipes) pipe.closeWriteEnd();
   }
 }
 
-async function exitOf(child: ChildProcess, streams: readonly Readable[] = []): Promise<number> {
+function runtimeEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    PASSED_ON.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : [])),
+  );
+}
+
+async function exitOf(child: ChildProcess, pipes: readonly OutputPipe[] = []): Promise<number> {
   try {
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal!]));
     });
-    await Promise.all(streams.map(drain));
+    await Promise.all(pipes.map((pipe) => pipe.drain()));
     return exitCode;
   } finally {
-    for (const stream of streams) stream.destroy();
+    for (const pipe of pipes) pipe.close();
   }
-}
-
-function drain(stream: Readable): Promise<void> {
-  if (stream.readableEnded || stream.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => stream.destroy(), IDLE_MS);
-    stream.on('data', () => timer.refresh());
-    stream.once('close', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

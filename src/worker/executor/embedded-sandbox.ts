@@ -10,6 +10,7 @@ import { startProcess } from './child-process.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
+import { openPrivateDirectory } from './private-directory.js';
 import { resolveInRoot } from './root-path.js';
 
 /**
@@ -25,7 +26,8 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       throwIfAborted(signal);
       enterMountNamespace();
       const input = createInput(spec);
-      const inputFile = join(spec.directory, 'sandbox.json');
+      using own = openPrivateDirectory(spec.directory);
+      const inputFile = join(own.path, 'sandbox.json');
       writeFileSync(inputFile, JSON.stringify(input));
       writeFileSync(input.errorFile, '');
       const namespaces = [

@@ -55,9 +55,12 @@ export interface ProcessMount {
   readonly readonly: boolean;
 }
 
-/** Where output goes: to a listener, with an empty stdin, or to this process's own stdin, stdout and stderr. */
+/**
+ * Where output goes: to a listener, with an empty stdin, or to this process's own stdin, stdout and stderr. The bytes are valid
+ * during the call; a promise that the listener gives back holds the process up until it is settled.
+ */
 export type ProcessIo =
-  | { readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void }
+  | { readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void | Promise<void> }
   | { readonly inherit: true; readonly terminal: boolean };
 
 export interface ProcessExit {

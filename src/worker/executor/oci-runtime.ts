@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
@@ -9,6 +9,7 @@ import { startProcess } from './child-process.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
+import { openPrivateDirectory } from './private-directory.js';
 
 const KILL_EVERY_MS = 100;
 const DELETES_BEFORE_KILL = 5;
@@ -40,17 +41,14 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   const inherit = 'inherit' in io;
   const id = containerId(directory);
   const log = join(directory, 'log');
-  mkdirSync(join(directory, 'runtime'), { mode: 0o700 });
-  writeFileSync(
-    join(directory, 'config.json'),
-    JSON.stringify(createOciConfig(spec, inherit && io.terminal)),
-  );
+  using own = openPrivateDirectory(directory);
+  writeFileSync(join(own.path, 'config.json'), JSON.stringify(createOciConfig(spec, inherit && io.terminal)));
   writeFileSync(log, '');
   const common = [
-    ...['--root', join(directory, 'runtime'), '--log', log, '--log-format', 'json'],
+    ...['--root', join(own.path, 'runtime'), '--log', log, '--log-format', 'json'],
     ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
   ];
-  const run = ['run', '--bundle', directory, '--pid-file', join(directory, PID_FILE), id];
+  const run = ['run', '--bundle', own.path, '--pid-file', join(directory, PID_FILE), id];
   const child = startProcess(program, [...common, ...run], io);
   const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
   try {

@@ -14,6 +14,7 @@ import { createSnapshotResult } from '../../graph/snapshot.js';
 import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { BuildLimits, LimitedStep } from '../cgroup/build-limits.js';
+import type { LogMask } from '../../secrets/log-mask.js';
 import type { Executor, ProcessSpec } from '../executor/executor.js';
 import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
@@ -37,6 +38,7 @@ export interface ExecOpDeps extends MountDependencies {
   /** Directory of logs. */
   readonly logs: string;
   readonly timeLimits: TimeLimits;
+  readonly logMask: () => LogMask | undefined;
 }
 
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
@@ -112,7 +114,8 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
     extraHosts,
   });
   const { processFiles } = limited;
-  await runProcess(op, { ...spec, processFiles }, deps, job)
+  using log = new VertexLog(deps.logs, job, deps.logMask);
+  await runProcess({ op, deps, job, inputs }, { ...spec, processFiles }, log)
     .catch((error: unknown) => {
       throw withMemory(error, limited) ?? fullDiskError(error, root.upper) ?? error;
     })
@@ -124,18 +127,18 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
 }
 
 /** @throws RUN_FAILED for an exit code other than 0, TIMED_OUT, PLATFORM_NOT_RUNNABLE when that is to be expected */
-async function runProcess(op: ExecOp, spec: ProcessSpec, deps: ExecOpDeps, job: JobContext): Promise<void> {
-  using log = new VertexLog(deps.logs, job);
+async function runProcess({ op, deps, job }: ExecRun, spec: ProcessSpec, log: VertexLog): Promise<void> {
   using clock = startStepClock(deps.timeLimits, job.signal, () => log.lastLine());
   const onOutput = (stream: 1 | 2, data: Uint8Array) => {
     clock.heard();
-    log.write(stream, data);
+    return log.write(stream, data);
   };
   const { exitCode } = await runGracefully(deps.executor(), spec, { onOutput }, clock.signal).catch(
     (error: unknown) => {
       throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
     },
   );
+  log.flush();
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
 }
 

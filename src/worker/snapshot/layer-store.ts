@@ -12,6 +12,7 @@ import { compressGzip } from '../../oci/gzip.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
 import { type Digest, digestFromHash, digestHex } from '../../oci/digest.js';
 import { showWaiting } from '../sys/lock-holder.js';
+import type { LayerScan } from '../../secrets/leak-check.js';
 import { extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
 import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
@@ -27,6 +28,8 @@ export interface LayerStoreOptions {
   readonly lock: LockAcquirer;
   /** Brings `layer.blob` into the content store, verified. */
   readonly fetchBlob: (layer: Layer, signal: AbortSignal, onProgress?: TransferListener) => Promise<void>;
+  /** Looks at the bytes of each new layer. */
+  readonly openScan?: () => LayerScan | undefined;
 }
 
 interface Making {
@@ -227,7 +230,7 @@ export class LayerStore implements LayerBlobs {
       saveLayerIndex(this.#path(diffId, 'index'), index);
       this.#indexes.set(diffId, index);
     };
-    return new LayerWriter(this.#options.content, save, signal);
+    return new LayerWriter(this.#options.content, save, { signal, scan: this.#options.openScan?.() });
   }
 
   /** The uncompressed tar; its digest, the diffID, is verified at the end. @throws BLOB_CORRUPT */

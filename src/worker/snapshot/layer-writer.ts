@@ -7,6 +7,7 @@ import type { Layer } from '../../graph/contract.js';
 import { canonicalJson, type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
+import type { LayerScan } from '../../secrets/leak-check.js';
 import type { LayerEntry } from './layer-index.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 
@@ -53,6 +54,7 @@ export class LayerWriter {
   readonly #content: ContentStore;
   readonly #saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void;
   readonly #signal: AbortSignal | undefined;
+  readonly #scan: LayerScan | undefined;
   readonly #temporary: string;
   readonly #fd: number;
   readonly #tarHash = createHash('sha256');
@@ -66,11 +68,12 @@ export class LayerWriter {
   constructor(
     content: ContentStore,
     saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void,
-    signal?: AbortSignal,
+    watch: { readonly signal?: AbortSignal | undefined; readonly scan?: LayerScan | undefined } = {},
   ) {
     this.#content = content;
     this.#saveIndex = saveIndex;
-    this.#signal = signal;
+    this.#signal = watch.signal;
+    this.#scan = watch.scan;
     this.#temporary = content.temporaryPath();
     this.#fd = openSync(this.#temporary, 'wx');
   }
@@ -90,17 +93,19 @@ export class LayerWriter {
     return yieldToEvents().then(() => throwIfAborted(this.#signal));
   }
 
-  /** Ends the tar, gives the blob and the index their names. */
+  /** Ends the tar, gives the blob and the index their names. @throws SECRET_LEAKED by the scan */
   finish(createdAt: string): Layer {
+    let diffId: Digest;
     try {
       this.#append(TAR_END);
       this.#flush();
+      diffId = digestFromHash(this.#tarHash);
+      this.#scan?.finish(this.entries, diffId);
     } catch (error) {
       this.abort();
       throw error;
     }
     closeSync(this.#fd);
-    const diffId = digestFromHash(this.#tarHash);
     this.#saveIndex(diffId, this.entries);
     this.#content.adopt(this.#temporary, diffId);
     return { diffId, contentDigest: digestFromHash(this.#treeHash), createdAt };
@@ -204,6 +209,7 @@ export class LayerWriter {
   #flush(): void {
     const part = this.#buffer.subarray(0, this.#buffered);
     this.#tarHash.update(part);
+    this.#scan?.add(part);
     for (let at = 0; at < part.length;) at += writeSync(this.#fd, part, at);
     this.#written += part.length;
     this.#buffered = 0;
