@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { BuildError, locateError } from './errors.js';
 import { forgetStatIndex } from './worker/source/stat-index.js';
+import { resolve } from 'node:path';
 import { openDeadline } from './deadline.js';
 import { sharesDisk, SpaceMaker, withSpace } from './disk-full.js';
 import { type Compilation, compile, withSource } from './compile.js';
@@ -21,6 +22,7 @@ import { SecretVault } from './secrets/secret-vault.js';
 import { Solver, type SolvedVertex } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
 import { compareBuilds } from './verify.js';
+import type { SecretPlaces } from './worker/ops/failed-steps.js';
 import type { TimeLimits } from './worker/ops/time-limits.js';
 import { createWorker, type Worker } from './worker/worker.js';
 
@@ -134,6 +136,11 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
       : {}),
     logMask: () => vault.logMask(),
     layerWarning: (layer) => leaks?.takeWarning(layer),
+    failureCare: {
+      exports: options.onFailExports ?? [],
+      places: secretPlaces(options),
+      search: () => vault.search(),
+    },
   });
   const solving = { caches, isAvailable, space, store, worker, signal, onProgress };
   const exporting = (images: readonly BuiltImage[]) => () => exportAll(options, images, context, onProgress);
@@ -183,6 +190,24 @@ function checkConfigs(
     const message = leaks?.takeWarning(what);
     if (message !== undefined) onProgress?.({ kind: 'warning', atMs: Date.now(), message });
   }
+}
+
+/** Absolute, so that `tsbuild debug` finds them from anywhere. */
+function secretPlaces({ secrets = {}, ssh = {} }: BuildOptions): SecretPlaces {
+  return {
+    secrets: Object.fromEntries(
+      Object.entries(secrets).map(([id, origin]) => [
+        id,
+        'file' in origin ? { file: resolve(origin.file) } : origin,
+      ]),
+    ),
+    ssh: Object.fromEntries(
+      Object.entries(ssh).map(([id, { paths }]) => [
+        id,
+        { paths: paths.map((path) => (path === '' ? '' : resolve(path))) },
+      ]),
+    ),
+  };
 }
 
 function timeLimitsOf({ stepTimeoutMs, idleTimeoutMs }: BuildOptions): TimeLimits {

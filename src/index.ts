@@ -15,6 +15,8 @@ export {
 export { diskUsage, pruneStore } from './disk.js';
 export { examineMachine, examineStore } from './doctor.js';
 export { runImage } from './run.js';
+export { debugStep, listFailed } from './debug.js';
+export type { DebugOptions, FailedStepSummary } from './debug.js';
 export type { Damage, ExamineStoreOptions, MachineReport, StoreCheck } from './doctor.js';
 export type { DiskUsage, PruneOptions, PruneResult } from './disk.js';
 export type { CheckResult, TargetDescription } from './describe.js';

@@ -81,6 +81,8 @@ export interface BuildOptions extends StoreOptions {
   readonly stepTimeoutMs?: number;
   /** Of the process of one RUN without a byte of output. */
   readonly idleTimeoutMs?: number;
+  /** Files and directories of a RUN that failed, and where they are copied to. */
+  readonly onFailExports?: readonly { readonly path: string; readonly destination: string }[];
   /** After a failure, what does not depend on it still runs and is cached; rejects with StepFailures where several failed. */
   readonly keepGoing?: boolean;
   readonly stdin?: Readable;

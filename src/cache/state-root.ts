@@ -27,6 +27,8 @@ export interface StateRoot {
   readonly steps: string;
   /** Logs of steps. */
   readonly logs: string;
+  /** What the last steps that failed had written, for `tsbuild debug`: `<id>/upper` and `<id>/step.json`. */
+  readonly failed: string;
   /** flock files. */
   readonly locks: string;
   /** What `doctor --store` set aside: never used again. */
@@ -63,6 +65,7 @@ export function openStateRoot(path: string): StateRoot {
     sources: join(path, 'sources'),
     steps: join(path, 'steps'),
     logs: join(path, 'logs'),
+    failed: join(path, 'failed'),
     locks: join(path, 'locks'),
     damaged: join(path, 'damaged'),
     pruned: join(path, 'pruned'),

@@ -29,6 +29,8 @@ export function formatError(error: unknown, paint: Paint, debug = false): string
         `[${error.code}, exit status ${ERROR_EXIT_STATUS[error.code]}; docs/errors.md#${error.code.toLowerCase()}]`,
       ),
     );
+  if (error.failedStep)
+    lines.push(`look around where it failed: ${paint.bold(`tsbuild debug ${error.failedStep.debugId}`)}`);
   if (debug && error.stack) lines.push('', error.stack);
   return redactUrls(`${lines.join('\n')}\n`);
 }

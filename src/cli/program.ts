@@ -26,6 +26,7 @@ const COMMANDS = [
   'prune',
   'doctor',
   'why',
+  'debug',
   'version',
   'help',
 ];
@@ -120,6 +121,7 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
   addTransferCommands(program, context);
   addRun(program, context, exit);
   addWhy(program, context);
+  addDebug(program, context, exit);
   addStoreCommands(program, context, exit);
   program
     .command('version')
@@ -226,6 +228,11 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     .option('--timeout <duration>', 'end the build after so long, such as 90s or 10m')
     .option('--step-timeout <duration>', 'end a RUN after so long')
     .option('--idle-timeout <duration>', 'end a RUN that prints nothing for so long')
+    .option(
+      '--on-fail-export <path=dest>',
+      'copy a file or directory out of a RUN that fails; repeatable',
+      list,
+    )
     .option('--keep-going', 'after a failure, still run and cache what does not depend on it')
     .option(
       '--resource <limits>',
@@ -389,6 +396,18 @@ function addStoreCommands(program: Command, context: CommandContext, exit: (stat
     .action(async (options) => {
       const { runDoctor } = await import('./commands/doctor.js');
       exit(await runDoctor(options, context));
+    });
+}
+
+function addDebug(program: Command, context: CommandContext, exit: (status: number) => void): void {
+  withStoreOptions(program.command('debug'))
+    .description('a shell where a RUN failed, on its files as it left them; without an ID, list what is kept')
+    .usage('[OPTIONS] [ID] [-- COMMAND…]')
+    .argument('[id]')
+    .argument('[command...]')
+    .action(async (id: string | undefined, command: string[], options: GlobalOptions) => {
+      const { runDebug } = await import('./commands/debug.js');
+      exit(await runDebug(id, command, options, context));
     });
 }
 

@@ -8,6 +8,7 @@ import { createExecutorSelector } from './executor/select-executor.js';
 import { BuildNetworks } from './network/build-network.js';
 import type { CacheMountDependencies } from './ops/cache-mount.js';
 import type { SecretReader } from './ops/exec-mounts.js';
+import type { FailureCare } from './ops/after-failure.js';
 import { createExecOp, type ExecOpDeps } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
 import type { TimeLimits } from './ops/time-limits.js';
@@ -38,6 +39,7 @@ export interface WorkerOptions {
   readonly resources: { readonly step?: ResourceLimits; readonly build?: ResourceLimits };
   /** A mask for one stream of a step's output. */
   readonly logMask: ExecOpDeps['logMask'];
+  readonly failureCare: Omit<FailureCare, 'directory'>;
   /** What is to be said of a layer that was just made. */
   readonly layerWarning: (layer: Digest) => string | undefined;
 }
@@ -111,6 +113,7 @@ export function createWorker(options: WorkerOptions): Worker {
           sshSocket,
           timeLimits,
           logMask,
+          failureCare: { ...options.failureCare, directory: state.failed },
         });
       case 'file':
         return createFileOp(vertex, definition, {

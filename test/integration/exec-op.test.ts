@@ -46,6 +46,12 @@ describe('RUN', () => {
     sshSocket: async () => undefined,
     timeLimits: {},
     logMask: () => undefined,
+    failureCare: {
+      directory: state.failed,
+      exports: [],
+      places: { secrets: {}, ssh: {} },
+      search: () => undefined,
+    },
   };
   let base: SnapshotResult;
 

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { build } from '../../build.js';
 import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
@@ -57,6 +58,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly stepTimeout?: string;
   readonly idleTimeout?: string;
   readonly keepGoing?: boolean;
+  readonly onFailExport?: readonly string[];
   readonly keepStorage?: string;
   readonly network?: string;
   readonly addHost?: readonly string[];
@@ -162,6 +164,7 @@ function buildOptions(path: string, flags: BuildFlags, context: CommandContext):
     ...(flags.jobs === undefined ? {} : { jobs: jobsOf(flags.jobs) }),
     ...timeoutsOf(flags),
     ...(flags.keepGoing ? { keepGoing: true } : {}),
+    onFailExports: (flags.onFailExport ?? []).map(parseOnFailExport),
   };
 }
 
@@ -212,6 +215,16 @@ function outputsOf(flags: BuildFlags): OutputSpec[] {
 function jobsOf(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
   throw new BuildError('USAGE', `--jobs "${text}" is not a number of 1 or more`);
+}
+
+function parseOnFailExport(text: string): { path: string; destination: string } {
+  const equals = text.indexOf('=');
+  const [path, destination] = [text.slice(0, equals), text.slice(equals + 1)];
+  if (equals < 1 || destination === '')
+    throw new BuildError('USAGE', `--on-fail-export "${text}" is not PATH=DEST`, {
+      hint: 'write a path of the step and one of this machine, such as /app/report=./report',
+    });
+  return { path: path.startsWith('/') ? path : `/${path}`, destination: resolve(destination) };
 }
 
 function timeoutsOf({ timeout, stepTimeout, idleTimeout }: BuildFlags): Partial<BuildOptions> {

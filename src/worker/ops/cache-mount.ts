@@ -33,6 +33,11 @@ export interface CacheMountDependencies {
   readonly restoreCacheMount?: (name: string, directory: string) => Promise<string | undefined>;
 }
 
+/** The part of a job that mounts need. */
+export interface MountJob extends Pick<JobContext, 'signal' | 'note' | 'transfer'> {
+  readonly vertex: { readonly options: { readonly name: string } };
+}
+
 /** The cache directories of one RUN, held until they are disposed. */
 export interface CacheMounts extends Disposable {
   /** Absolute. */
@@ -52,7 +57,7 @@ export async function openCacheMounts(
   mounts: readonly CacheMount[],
   inputs: readonly SnapshotResult[],
   deps: CacheMountDependencies,
-  job: JobContext,
+  job: MountJob,
 ): Promise<CacheMounts> {
   const locks: HeldLock[] = [];
   const release = () => {
@@ -106,7 +111,7 @@ function lockName(directory: string): string {
   return `mount-${directory}`;
 }
 
-function lockOptions(mount: CacheMount, job: JobContext): LockOptions {
+function lockOptions(mount: CacheMount, job: MountJob): LockOptions {
   return {
     signal: job.signal,
     purpose: `${job.vertex.options.name} with the cache mount "${mount.id}"`,
@@ -126,7 +131,7 @@ async function lockFreeDirectory(
   name: string,
   mount: CacheMount,
   lock: LockAcquirer,
-  job: JobContext,
+  job: MountJob,
 ): Promise<{ name: string; lock: HeldLock }> {
   for (let i = 0; i < MOST_PRIVATE; i++) {
     const numbered = i === 0 ? name : `${name}-${i}`;
@@ -154,7 +159,7 @@ async function ensureDirectory(
   mount: CacheMount,
   inputs: readonly SnapshotResult[],
   deps: CacheMountDependencies,
-  job: JobContext,
+  job: MountJob,
 ): Promise<string> {
   const path = join(deps.cacheMounts, name);
   if (!existsSync(path)) {
@@ -171,7 +176,7 @@ async function createDirectory(
   path: string,
   mount: CacheMount,
   from: SnapshotResult | undefined,
-  { overlays, restoreCacheMount, job }: CacheMountDependencies & { readonly job: JobContext },
+  { overlays, restoreCacheMount, job }: CacheMountDependencies & { readonly job: MountJob },
 ): Promise<void> {
   const temporary = `${path}.${processStamp()}`;
   rmSync(temporary, { recursive: true, force: true });
@@ -194,7 +199,7 @@ interface CopyStart {
   readonly from: SnapshotResult;
   readonly source: string;
   readonly overlays: OverlayRoots;
-  readonly job: JobContext;
+  readonly job: MountJob;
 }
 
 /** Through a child process, which sees the mount and keeps owners, links and attributes. */

@@ -1,13 +1,13 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
-import type { JobContext, LockAcquirer, SnapshotResult } from '../../graph/contract.js';
+import type { LockAcquirer, SnapshotResult } from '../../graph/contract.js';
 import type { BindMount, ExecOp, SecretMount, SshMount, TmpfsMount } from '../../graph/op.js';
 import type { ProcessMount } from '../executor/executor.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
 import { mountTmpfs, unmount } from '../sys/mounts.js';
-import { openCacheMounts } from './cache-mount.js';
+import { type MountJob, openCacheMounts } from './cache-mount.js';
 import { forwardSocket } from './ssh-agents.js';
 
 /** A secret's value; undefined where the build has none of that name. */
@@ -48,7 +48,7 @@ export async function openMountSources(
   inputs: readonly SnapshotResult[],
   directory: string,
   deps: MountDependencies,
-  job: JobContext,
+  job: MountJob,
 ): Promise<MountSources> {
   const closing: Closing = [];
   const close = async () => {
@@ -96,7 +96,7 @@ async function openBind(
   { input, source, target, readonly }: BindMount,
   inputs: readonly SnapshotResult[],
   { overlays }: MountDependencies,
-  job: JobContext,
+  job: MountJob,
   closing: Closing,
 ): Promise<ProcessMount> {
   const layers = inputs[input]?.layers ?? [];

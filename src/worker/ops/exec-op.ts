@@ -20,6 +20,7 @@ import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
+import { afterFailure, type FailureCare } from './after-failure.js';
 import { isRunnable } from './emulation.js';
 import { execAsides, execComponents, mountKey } from './explain-op.js';
 import { type MountDependencies, openMountSources } from './exec-mounts.js';
@@ -39,6 +40,7 @@ export interface ExecOpDeps extends MountDependencies {
   readonly logs: string;
   readonly timeLimits: TimeLimits;
   readonly logMask: () => LogMask | undefined;
+  readonly failureCare: FailureCare;
 }
 
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
@@ -119,7 +121,17 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
     .catch((error: unknown) => {
       throw withMemory(error, limited) ?? fullDiskError(error, root.upper) ?? error;
     })
-    .finally(removeStubs);
+    .finally(removeStubs)
+    .catch((error: unknown) => {
+      const logPath = log.path();
+      const step = {
+        parents,
+        inputs: inputs.map(snapshotOf),
+        op,
+        ...(logPath === undefined ? {} : { logPath }),
+      };
+      throw afterFailure(error, root, job, { care: deps.failureCare, step });
+    });
   root.unmount();
   const createdAt = new Date().toISOString();
   const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);

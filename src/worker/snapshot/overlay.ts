@@ -52,18 +52,21 @@ export class OverlayRoots {
     this.#layers = options.layers;
   }
 
-  /** A writable root over `layers`, base first. @throws MOUNT_FAILED, NOT_PERMITTED and what unpacking throws */
+  /**
+   * A writable root over `layers`, base first, and over the files of `above`, a directory in overlay upper form. @throws MOUNT_FAILED, NOT_PERMITTED and what unpacking throws
+   */
   async mount(
     layers: readonly Layer[],
     signal: AbortSignal,
     onProgress?: TransferListener,
+    above?: string,
   ): Promise<MountedRoot> {
     throwIfAborted(signal);
     const made = await Promise.all(
       layers.map((_, i) => this.#layers.directory(layers, i, signal, onProgress)),
     );
     // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
-    const lowers = [...new Set(made.toReversed())];
+    const lowers = [...(above === undefined ? [] : [above]), ...new Set(made.toReversed())];
     enterMountNamespace();
     const directory = await this.createDirectory();
     const path = makeDirectory(directory, 'root');
