@@ -1,4 +1,7 @@
-/** A feature of BuildKit with the tests that show it: beginnings of, or words in, the full titles of tests. */
+/**
+ * A feature of BuildKit with the tests that show it: beginnings of, or words in, the full titles of tests. Without a test it
+ * is not there.
+ */
 export interface Feature {
   readonly section: string;
   readonly name: string;
@@ -52,7 +55,7 @@ const INSTRUCTIONS = section('Instructions', [
   ['shell form and exec form', own('A2 RUN'), own('S1 JSON')],
   ['heredocs in RUN', own('S2 RUN')],
   ['heredocs in COPY and ADD', own('S2 COPY'), own('S2 ADD')],
-  ['an unknown instruction is named with the nearest one', own('S1 unknown'), /did you mean/],
+  ['an unknown instruction is named with the nearest one', own('S1 unknown'), /errors suggest FROM for FORM/],
 ]);
 
 const FLAGS = section('Flags of COPY, ADD and RUN', [
@@ -91,7 +94,7 @@ const MOUNTS = section('RUN --mount', [
   ['bind', own('A3 bind'), /binds the context/],
   ['cache: id, sharing, mode, owner, from', own('A3 cache'), /^RUN --mount keeps a cache directory/],
   ['tmpfs', own('A3 tmpfs')],
-  ['secret: file, variable, required, mode, owner', own('A3 secret'), /^RUN --mount a secret/],
+  ['secret: file, variable, required, mode, owner', own('A3 secret'), /^RUN --mount of a secret/],
   ['ssh: id, target, required, mode, owner', /an ssh agent/],
 ]);
 
@@ -112,7 +115,7 @@ const VARIABLES = section('Variables', [
 ]);
 
 const CONTEXTS = section('Contexts and .dockerignore', [
-  ['the rules of .dockerignore', own('S4 patterns'), own('S4 use'), /^an ignore file hides/],
+  ['the rules of .dockerignore', own('S4 patterns'), own('S4 use'), /^\.dockerignore /],
   ['a context with a name has its own .dockerignore', /with a name are directories with their own/],
   ['`--build-context`: directory, image, layout, repository, URL', /with a name take the place of images/],
   [
@@ -160,6 +163,9 @@ const CALLS = section('Descriptions', [
   ['`--call=outline`', /outline: arguments, secrets/],
   ['`--call=targets`', /targets: stages with their descriptions/],
   ['`,format=json`', /check: status 0 without a finding/],
+  ['the list of calls (`frontend.subrequests.describe`)'],
+  ['the definition as data (`convertllb`)'],
+  ['`bake --print`, `bake --list`'],
 ]);
 
 /** What BuildKit 0.32 has for Dockerfiles. */

@@ -33,11 +33,20 @@ export function selectMatches(tree: SourceTree, action: CopyAction): Match[] {
     const kept = action.allowWildcard ? unescape(after) : after;
     return [matchAt(tree, path, kept) ?? notFound(tree, path)];
   }
+  requireStart(tree, action.parents ? before : pattern);
   return expandPattern(tree, '', before, action).flatMap((base) =>
     expandPattern(tree, base, after, action).flatMap(
       (path) => matchAt(tree, path, base === '' ? path : path.slice(base.length + 1)) ?? [],
     ),
   );
+}
+
+/** What stands before the first component with a wildcard must be there. @throws COPY_SOURCE_NOT_FOUND */
+function requireStart(tree: SourceTree, pattern: string): void {
+  const components = pattern.split('/');
+  const wildcard = components.findIndex(hasWildcard);
+  const path = unescape(components.slice(0, wildcard < 0 ? undefined : wildcard).join('/'));
+  if (!tree.lookup(tree.resolve(path, true))) notFound(tree, path);
 }
 
 /** `--parents` keeps what follows the first `/./`; without one, the whole path. */

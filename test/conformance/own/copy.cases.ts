@@ -392,6 +392,23 @@ export const COPY_CASES: readonly OwnCase[] = [
     prepare: 'mkfifo -m 640 dir/pipe',
   },
   {
+    name: 'below a directory that is not there',
+    row: 'S6 wildcard',
+    dockerfile: 'FROM base\nCOPY none/* /d/\n',
+    expect: 'fails',
+  },
+  {
+    name: 'below a directory of a stage that is not there',
+    row: 'S6 wildcard',
+    dockerfile: 'FROM base AS s\nFROM base\nCOPY --from=s /none/own/q* /d/\n',
+    expect: 'fails',
+  },
+  {
+    name: 'that matches nothing',
+    row: 'S6 wildcard',
+    dockerfile: 'FROM base AS s\nFROM base\nCOPY --from=s /etc/own-q* /d/\n',
+  },
+  {
     name: 'star, question mark and class',
     row: 'S6 wildcard',
     dockerfile: 'FROM base\nCOPY *.txt /1/\nCOPY ?.md /2/\nCOPY [!a-b]x /3/\nCOPY [a-b]x /4/\n',
