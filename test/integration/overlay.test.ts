@@ -148,7 +148,7 @@ describe('a root file system of layers', () => {
     const { roots } = openRoots([], work);
     await (await roots.mount([], never))[Symbol.asyncDispose]();
 
-    expect(readdirSync(work)).to.have.length(1);
+    await waitUntil(() => readdirSync(work).length === 1);
     await roots.close();
     await waitUntil(() => !existsSync(`/proc/${left}`) || isZombie(left));
   });
