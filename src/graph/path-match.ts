@@ -1,4 +1,5 @@
 import { BuildError } from '../errors.js';
+import { limitHint, LIMITS } from '../oci/limits.js';
 import { compileMatch } from './linear-match.js';
 
 /** Whether COPY would treat `pattern` as a wildcard: `*`, `?` or `[` that no backslash takes its meaning. */
@@ -16,6 +17,8 @@ const compiled = new Map<string, (name: string) => boolean>();
 export function matchPath(pattern: string, name: string): boolean {
   let matches = compiled.get(pattern);
   if (!matches) {
+    // A regular expression that is far larger fails when it is first used.
+    if (pattern.length > LIMITS.pathBytes) throw tooLong(pattern);
     matches = compileMatch(pathPatternSource(pattern), 'su');
     if (compiled.size >= MOST_COMPILED) compiled.clear();
     compiled.set(pattern, matches);
@@ -79,6 +82,13 @@ function quote(char: string): string {
 
 function quoteInClass(char: string): string {
   return /[\\\]^[-]/.test(char) ? `\\${char}` : char;
+}
+
+function tooLong(pattern: string): BuildError {
+  const shown = `${pattern.slice(0, 100)}…`;
+  return new BuildError('INVALID_VALUE', `the pattern "${shown}" is longer than a path can be`, {
+    hint: limitHint('pathBytes'),
+  });
 }
 
 function malformed(pattern: string): BuildError {

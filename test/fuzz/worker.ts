@@ -21,6 +21,7 @@ export interface FuzzReport {
 }
 
 const BATCH = 64;
+const LONGEST_SHRINK_MS = 20_000;
 const LARGEST_CORPUS = 400;
 
 const { target: name, seed, seconds, file } = JSON.parse(process.argv[2]!) as FuzzJob;
@@ -45,8 +46,9 @@ async function failureOf({ run }: FuzzTarget, data: Buffer): Promise<Error | und
 /** The shortest input found that fails with the same message. */
 async function shrink(data: Buffer, message: string): Promise<Buffer> {
   let shortest: Buffer = data;
+  const until = Date.now() + LONGEST_SHRINK_MS;
   for (let size = Math.ceil(data.length / 2); size >= 1; size = Math.floor(size / 2)) {
-    for (let at = 0; at < shortest.length;) {
+    for (let at = 0; at < shortest.length && Date.now() < until;) {
       const shorter = Buffer.concat([shortest.subarray(0, at), shortest.subarray(at + size)]);
       if ((await failureOf(target, shorter))?.message === message) shortest = shorter;
       else at += size;

@@ -103,6 +103,10 @@ describe('wildcards of COPY', () => {
     });
   }
 
+  it('refuse a pattern that no name can match, before it becomes an expression', () => {
+    expect(() => matchPath('a"'.repeat(20_000), 'x')).to.throw('longer than a path can be');
+  });
+
   for (const pattern of ['[', '[a', '[]', 'a\\', '[a-]']) {
     it(`refuse the malformed ${pattern}`, () => {
       expect(() => matchPath(pattern, 'x')).to.throw('malformed');
