@@ -179,8 +179,10 @@ describe('secrets', function () {
   describe('that a step shows', () => {
     for (const mode of ['plain', 'tty', 'rawjson']) {
       it(`is masked in the display "${mode}" and in the log file`, async () => {
-        const steps = SHOWN.map(([name, script]) => `RUN ${MOUNT} : ${name} ${mode}; ${script}`).join('\n');
-        const result = await build(steps, [`--progress=${mode}`]);
+        // Long enough for the terminal's display to draw what a running step says.
+        const linger = mode === 'tty' ? '; sleep 0.3' : '';
+        const steps = SHOWN.map(([name, script]) => `RUN ${MOUNT} : ${name} ${mode}; ${script}${linger}`);
+        const result = await build(steps.join('\n'), [`--progress=${mode}`]);
         expect(result.status).to.equal(0);
         const shown =
           mode === 'rawjson'
