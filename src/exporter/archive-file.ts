@@ -50,7 +50,7 @@ export async function writeArchive(
 /** Copies block by block through one buffer, headers included: streams would take four times as long. */
 async function writeFile(path: string, files: readonly ArchiveFile[], signal: AbortSignal): Promise<void> {
   const frame = archiveFrame(files);
-  const fd = openSync(path, 'wx', 0o644);
+  const fd = openSync(path, 'w', 0o666);
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   let sinceTurn = 0;
   try {

@@ -15,11 +15,12 @@ export function isWritten(memory: string, dest: string, identity: Digest): boole
 
 /**
  * Keeps what identifies the file at `dest` now. Waits until the clock of its file system has moved on, so that whatever writes
- * to it later gives it another time.
+ * to it later gives it another time; where that clock is ahead of ours, nothing is kept.
  */
 export async function rememberWritten(memory: string, dest: string, identity: Digest): Promise<void> {
   const { ctimeMs } = statSync(dest);
-  while (Date.now() - ctimeMs < CLOCK_TICK_MS) await sleep(CLOCK_TICK_MS);
+  if (Date.now() - ctimeMs < CLOCK_TICK_MS) await sleep(2 * CLOCK_TICK_MS);
+  if (Date.now() - ctimeMs < CLOCK_TICK_MS) return;
   try {
     writeChecked(memoryPath(memory, dest), `${identity}\n${stateOf(dest)}`);
   } catch {
