@@ -20,7 +20,7 @@ import { inlineCache } from './cache/remote/inline-cache.js';
 import { openCacheBackend } from './cache/remote/open-backend.js';
 import { locateError, throwIfAborted } from './errors.js';
 import type { BuiltImage, SnapshotResult } from './graph/contract.js';
-import type { Vertex } from './graph/definition.js';
+import { isListedSource } from './graph/op.js';
 import type { BuildOptions } from './options.js';
 import type { ProgressListener } from './progress.js';
 import type { SolvedVertex } from './solver/solver.js';
@@ -122,7 +122,7 @@ export class RemoteCaches {
   async #steps(solved: readonly SolvedVertex[]): Promise<ExportStep[]> {
     const steps: ExportStep[] = [];
     for (const { vertex, definition, adoption } of solved) {
-      if (isPlainSource(vertex)) continue;
+      if (isListedSource(vertex.op)) continue;
       const record = await this.records.load(definition);
       if (!record || !this.#context.isAvailable(record.result)) continue;
       const { result, keys = [] } = record;
@@ -241,10 +241,6 @@ function exportMounts(root: string, isWanted: (id: string) => boolean): ExportMo
 
 function isTrue(value: string | undefined): boolean {
   return value !== undefined && ['1', 'true', 't'].includes(value.toLowerCase());
-}
-
-function isPlainSource({ op }: Vertex): boolean {
-  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
 }
 
 /** Steps whose layers are all in the images: what mode=min keeps. */

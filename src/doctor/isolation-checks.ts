@@ -1,5 +1,6 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { textIfThere } from '../cache/if-there.js';
 import { chooseExecutor } from '../worker/executor/select-executor.js';
 import { findController } from '../worker/cgroup/hierarchy.js';
 import { vethObstacle } from '../worker/network/veth-network.js';
@@ -24,7 +25,7 @@ const warning = (detail: string, mend: string): MachineFinding => ({ status: 'wa
 const failed = (detail: string, mend: string): MachineFinding => ({ status: 'failed', detail, mend });
 
 function checkOverlay(): MachineFinding {
-  if (/\toverlay$/m.test(readText('/proc/filesystems'))) return ok('the kernel has it');
+  if (/\toverlay$/m.test(textIfThere('/proc/filesystems') ?? '')) return ok('the kernel has it');
   return failed('the kernel does not have it loaded', 'modprobe overlay');
 }
 
@@ -35,7 +36,7 @@ function checkUserNamespaces(): MachineFinding {
     ['kernel.apparmor_restrict_unprivileged_userns', '1', '0'],
   ];
   for (const [name, bad, good] of settings) {
-    if (readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim() !== bad) continue;
+    if ((textIfThere(`/proc/sys/${name.replaceAll('.', '/')}`) ?? '').trim() !== bad) continue;
     return warning(`ordinary users cannot build: ${name} is ${bad}`, `sysctl -w ${name}=${good}`);
   }
   return ok('ordinary users may make them');
@@ -58,15 +59,13 @@ function checkSubordinateIds(): MachineFinding {
 /** Inside of the user namespace the process is root; the names in the files are of the user outside. */
 function realName(): string {
   const uid = String(realUid());
-  const entry = readText('/etc/passwd')
-    .split('\n')
-    .find((line) => line.split(':')[2] === uid);
+  const entry = (textIfThere('/etc/passwd') ?? '').split('\n').find((line) => line.split(':')[2] === uid);
   return entry?.split(':')[0] ?? (inUserNamespace() ? uid : userInfo().username);
 }
 
 function hasRange(file: string, name: string): boolean {
   const owners = [name, String(realUid())];
-  return readText(file)
+  return (textIfThere(file) ?? '')
     .split('\n')
     .some((line) => owners.includes(line.split(':')[0]!) && Number(line.split(':')[2]) > 0);
 }
@@ -91,7 +90,7 @@ function checkExecutor(): MachineFinding {
 }
 
 function checkSeccomp(): MachineFinding {
-  if (!/^Seccomp:/m.test(readText('/proc/self/status'))) {
+  if (!/^Seccomp:/m.test(textIfThere('/proc/self/status') ?? '')) {
     return warning('the kernel does not filter system calls', 'use a kernel with CONFIG_SECCOMP_FILTER');
   }
   return ok('the kernel filters system calls');
@@ -143,13 +142,5 @@ function isOpen(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
   }
 }

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { type Digest, digestFromHash } from '../oci/digest.js';
 import { opaqueXattr } from '../worker/snapshot/extract.js';
 import type { LayerEntry, LayerIndex } from '../worker/snapshot/layer-index.js';
+import { digestOfFile } from '../worker/snapshot/pack.js';
 import { parentPath } from '../worker/snapshot/path-order.js';
 import { inUserNamespace } from '../worker/sys/namespaces.js';
 import { getXattr } from '../worker/sys/syscalls.js';
@@ -98,17 +97,4 @@ function isBelowOpaque(directory: string, path: string): boolean {
     }
     if (dir === '') return false;
   }
-}
-
-function digestOfFile(path: string): Digest {
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(1 << 20);
-  const fd = openSync(path, 'r');
-  try {
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer))
-      hash.update(buffer.subarray(0, read));
-  } finally {
-    closeSync(fd);
-  }
-  return digestFromHash(hash);
 }

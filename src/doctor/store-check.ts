@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { namesIn, textIfThere } from '../cache/if-there.js';
 import { type ContentStore } from '../cache/content-store.js';
 import { checkedBody } from '../cache/checked-file.js';
 import { imageBlobs } from '../cache/image-blobs.js';
@@ -112,7 +113,7 @@ class Check {
       if (!/^[0-9a-f]+$/.test(name)) continue;
       count += 1;
       if (count % 1000 === 0) await this.#turn();
-      const text = readText(path);
+      const text = textIfThere(path);
       if (text !== undefined && checkedBody(text) === undefined)
         this.#damaged(kind, path, 'does not have the checksum of its first line');
     }
@@ -132,7 +133,7 @@ class Check {
   }
 
   #layer(path: string): void {
-    const text = readText(join(path, 'index'));
+    const text = textIfThere(join(path, 'index'));
     const body = text === undefined ? undefined : checkedBody(text);
     const hasDirectory = statSync(join(path, 'fs'), { throwIfNoEntry: false }) !== undefined;
     if (text === undefined) {
@@ -161,7 +162,7 @@ class Check {
     const names = namesIn(directory).filter((name) => /^[0-9a-f]{64}$/.test(name));
     for (const name of names) {
       const path = join(directory, name);
-      const text = readText(path);
+      const text = textIfThere(path);
       if (text !== undefined && checkedBody(text) === undefined)
         this.#damaged('source', path, 'does not have the digest in its first line');
     }
@@ -178,22 +179,6 @@ class Check {
   async #turn(): Promise<void> {
     await yieldToEvents();
     throwIfAborted(this.#options.signal);
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort();
-  } catch {
-    return [];
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
   }
 }
 

@@ -22,6 +22,11 @@ export interface SourceOp {
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
+/** A source that only says where its files are: finding it takes nothing, so that there is nothing to lock or to cache. */
+export function isListedSource(op: Op): boolean {
+  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
+}
+
 /** Runs a process on a root file system; output 0 is the root file system after it, one layer more than `root`. */
 export interface ExecOp {
   readonly kind: 'exec';

@@ -9,7 +9,8 @@ import { isIndexType, isManifestType } from '../oci/descriptor.js';
 import { type Digest, digestHex, isDigest } from '../oci/digest.js';
 import type { ItemType, StoreItem } from './item.js';
 import { type LayerNode, layerItems, layerNodes } from './layer-nodes.js';
-import { listRecords, namesIn, type StoredRecord } from './store-records.js';
+import { namesIn } from '../cache/if-there.js';
+import { listRecords, type StoredRecord } from './store-records.js';
 
 export interface InventoryOptions {
   readonly state: StateRoot;

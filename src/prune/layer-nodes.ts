@@ -5,7 +5,8 @@ import type { ContentStore } from '../cache/content-store.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { type Digest, digestHex, isDigest } from '../oci/digest.js';
 import type { StoreItem } from './item.js';
-import { namesIn, recordPath, type StoredRecord } from './store-records.js';
+import { namesIn } from '../cache/if-there.js';
+import { recordPath, type StoredRecord } from './store-records.js';
 
 /** A layer with everything that hangs on it. */
 export interface LayerNode {

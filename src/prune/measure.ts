@@ -1,5 +1,6 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../cache/if-there.js';
 import type { MeasuredItem, StoreItem } from './item.js';
 
 export interface Measurement {
@@ -32,13 +33,4 @@ export function measure(root: string, items: readonly StoreItem[]): Measurement 
     totalBytes: [...bytes.values()].reduce((sum, value) => sum + value, 0),
     otherBytes: bytes.get(undefined) ?? 0,
   };
-}
-
-/** Nothing where the directory was removed in the meantime. */
-function namesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

@@ -10,7 +10,7 @@ import type { LockAcquirer } from '../graph/contract.js';
 import type { Digest } from '../oci/digest.js';
 import type { StoreItem } from './item.js';
 import type { Removal } from './plan.js';
-import { namesIn } from './store-records.js';
+import { namesIn } from '../cache/if-there.js';
 
 export interface RemoveOptions {
   readonly state: StateRoot;

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../cache/if-there.js';
 import { checkedBody } from '../cache/checked-file.js';
 import type { Layer } from '../graph/contract.js';
 import { type Digest, digestHex } from '../oci/digest.js';
@@ -40,14 +41,5 @@ function readRecord(path: string, key: Digest): StoredRecord | undefined {
     return { path, key, name, layers, runMs, lastUsedMs };
   } catch {
     return undefined;
-  }
-}
-
-/** Names in a directory, sorted; none where there is no such directory. */
-export function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort();
-  } catch {
-    return [];
   }
 }

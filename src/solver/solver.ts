@@ -11,6 +11,7 @@ import type {
   SnapshotResult,
 } from '../graph/contract.js';
 import type { Definition, Edge, Vertex } from '../graph/definition.js';
+import { isListedSource } from '../graph/op.js';
 import { type Digest, digestHex } from '../oci/digest.js';
 import { adoptionKey, contentKey, definitionKey, inputContents } from './cache-keys.js';
 import type { SolveWitness } from './explainer.js';
@@ -165,33 +166,32 @@ export class Solver {
     if (this.#options.keepGoing) await this.#demandIndependent(state, vertex);
     const { cacheMap, definition, known } = await this.#keys(state, vertex);
     const hit = known ? await this.#lookup(definition, state, vertex) : undefined;
-    if (hit) {
-      this.#options.witness?.found(vertex, 'definition');
-      state.progress.cached(vertex);
-      return [hit];
-    }
+    if (hit) return this.#found(state, vertex, hit);
     const inputs = await Promise.all(vertex.inputs.map((edge) => this.#edge(state, edge)));
     const job = state.progress.job(vertex, state.signal);
     const contents = await inputContents(cacheMap, inputs, job);
     this.#options.witness?.demanded(vertex, inputs, contents);
     const content = contentKey(cacheMap, contents);
     const keys = [...new Set([definition, content])];
-    const equal = vertex.options.ignoreCache ? undefined : await this.#lookup(content, state, vertex);
-    if (equal) {
-      this.#save(keys, vertex, equal);
-      this.#options.witness?.found(vertex, 'content');
-      state.progress.cached(vertex);
-      return [equal];
-    }
+    const equal = await this.#lookup(content, state, vertex);
+    if (equal) return this.#found(state, vertex, equal, keys);
     const tree = await this.#treeKey(vertex, job, cacheMap, inputs, contents);
     const twin = tree && (await this.#findTwin(tree, state, vertex, inputs));
-    if (twin) {
-      this.#save(keys, vertex, twin);
-      this.#options.witness?.found(vertex, 'content');
-      state.progress.cached(vertex);
-      return [twin];
-    }
+    if (twin) return this.#found(state, vertex, twin, keys);
     return this.#execute(state, vertex, job, cacheMap, tree ? [...keys, tree] : keys, content, inputs);
+  }
+
+  /** Takes a result that is there, and keeps it under the keys that did not lead to it. */
+  #found(
+    state: SolveState,
+    vertex: Vertex,
+    result: SnapshotResult,
+    keys?: readonly Digest[],
+  ): readonly Result[] {
+    if (keys) this.#save(keys, vertex, result);
+    this.#options.witness?.found(vertex, keys ? 'content' : 'definition');
+    state.progress.cached(vertex);
+    return [result];
   }
 
   async #treeKey(
@@ -213,7 +213,7 @@ export class Solver {
     vertex: Vertex,
     inputs: readonly Result[],
   ): Promise<SnapshotResult | undefined> {
-    const found = vertex.options.ignoreCache ? undefined : await this.#lookup(tree, state, vertex);
+    const found = await this.#lookup(tree, state, vertex);
     return found && rebase(vertex, inputs, found);
   }
 
@@ -234,16 +234,11 @@ export class Solver {
     inputs: readonly Result[],
   ): Promise<readonly Result[]> {
     const op = this.#op(state, vertex);
-    if (isListedOnly(vertex)) return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+    if (isListedSource(vertex.op)) return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
     using lock = await this.#lockStep(state, vertex, job, content);
     // Another process may have made it since the first look, whether this one had to wait or not.
-    const made = vertex.options.ignoreCache ? undefined : await this.#lookup(content, state, vertex);
-    if (made) {
-      this.#save(keys, vertex, made);
-      this.#options.witness?.found(vertex, 'content');
-      state.progress.cached(vertex);
-      return [made];
-    }
+    const made = await this.#lookup(content, state, vertex);
+    if (made) return this.#found(state, vertex, made, keys);
     if (lock.waited && !vertex.options.ignoreCache)
       job.note('the other process did not succeed; running it here');
     const logged = { ...job, logFile: (path: string) => (job.logFile(path), lock.tellLog(path)) };
@@ -302,7 +297,9 @@ export class Solver {
     return result;
   }
 
+  /** @param vertex whose result is looked for; one that ignores the cache finds none */
   async #lookup(key: Digest, state?: SolveState, vertex?: Vertex): Promise<SnapshotResult | undefined> {
+    if (vertex?.options.ignoreCache) return undefined;
     const record = await this.#options.records.load(key);
     if (!record || !this.#options.isAvailable(record.result)) return undefined;
     if (record.importedFrom !== undefined && state && vertex)
@@ -402,11 +399,6 @@ function vertexOf(definition: Definition, edge: Edge): Vertex {
 
 function isLocal(vertex: Vertex): boolean {
   return vertex.op.kind === 'source' && vertex.op.identifier.startsWith('local://');
-}
-
-/** Such a source only says where its files are, so that there is nothing that two processes should not both do. */
-function isListedOnly({ op }: Vertex): boolean {
-  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
 }
 
 function isAbort(error: unknown): boolean {

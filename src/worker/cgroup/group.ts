@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { textIfThere } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import { isErrno } from '../sys/libc.js';
 import { type ControllerRoot, findController } from './hierarchy.js';
@@ -73,8 +74,8 @@ export class ControlGroup {
       root.version === 1
         ? ['memory.max_usage_in_bytes', 'memory.oom_control']
         : ['memory.peak', 'memory.events'];
-    const kills = /^oom_kill (\d+)$/m.exec(readText(join(path, events)))?.[1];
-    return { peakBytes: Number(readText(join(path, peak))), oomKills: Number(kills ?? 0) };
+    const kills = /^oom_kill (\d+)$/m.exec(textIfThere(join(path, events)) ?? '')?.[1];
+    return { peakBytes: Number(textIfThere(join(path, peak)) ?? ''), oomKills: Number(kills ?? 0) };
   }
 
   /** Takes the group away once its last process is gone, which the kernel may notice late. */
@@ -110,13 +111,13 @@ export class ControlGroup {
  * @returns the directories to remove, innermost first
  */
 export function killGroups(file: string): string[] {
-  const groups = readText(file).split('\n').filter(Boolean);
+  const groups = (textIfThere(file) ?? '').split('\n').filter(Boolean);
   const directories = groups.flatMap((group) => [
     ...listDirectories(group).map((name) => join(group, name)),
     group,
   ]);
   for (const path of directories)
-    for (const pid of readText(join(path, 'cgroup.procs')).split('\n').filter(Boolean))
+    for (const pid of (textIfThere(join(path, 'cgroup.procs')) ?? '').split('\n').filter(Boolean))
       killProcess(Number(pid));
   return directories;
 }
@@ -184,7 +185,8 @@ function makeDirectory(controller: Controller, root: ControllerRoot, above: stri
 function inheritCpuset(above: string, path: string): void {
   for (const file of ['cpuset.cpus', 'cpuset.mems']) {
     const value =
-      readText(join(above, file)).trim() || readText(join(above, file.replace('.', '.effective_'))).trim();
+      (textIfThere(join(above, file)) ?? '').trim() ||
+      (textIfThere(join(above, file.replace('.', '.effective_'))) ?? '').trim();
     writeFileSync(join(path, file), value);
   }
 }
@@ -195,7 +197,7 @@ function inheritCpuset(above: string, path: string): void {
  */
 function enableBelow(controller: Controller, above: string): void {
   const control = join(above, 'cgroup.subtree_control');
-  if (readText(control).trim().split(' ').includes(controller)) return;
+  if ((textIfThere(control) ?? '').trim().split(' ').includes(controller)) return;
   try {
     writeFileSync(control, `+${controller}`);
   } catch (error) {
@@ -218,12 +220,4 @@ function explained(error: unknown): unknown {
       hint: 'run tsbuild as root, or, with control groups of version 2, through systemd-run --user --scope -p Delegate=yes',
     },
   );
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

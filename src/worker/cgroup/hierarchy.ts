@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { textIfThere } from '../../cache/if-there.js';
 import type { Controller } from './limits.js';
 
 /** Where the groups of one controller are made: below the group that this process is in. */
@@ -20,7 +20,7 @@ const OLD_NAMES: Partial<Record<Controller, string>> = { io: 'blkio' };
  */
 export function findController(
   controller: Controller,
-  read: (path: string) => string = readText,
+  read: (path: string) => string = (path) => textIfThere(path) ?? '',
 ): ControllerRoot | undefined {
   const mounts = read('/proc/self/mountinfo').split('\n').map(parseMount);
   const groups = read('/proc/self/cgroup')
@@ -58,12 +58,4 @@ function rootOf(version: 1 | 2, { root, point }: Mount, group: readonly string[]
   const path = group.slice(2).join(':');
   const below = root !== '/' && path.startsWith(root) ? path.slice(root.length) : path;
   return { version, mount: point, own: join(point, below.startsWith('/..') ? '/' : below) };
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

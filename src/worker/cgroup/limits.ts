@@ -47,16 +47,7 @@ export function limitFiles(limits: ResourceLimits, version: 1 | 2): LimitFile[] 
 
 function filesOfVersion1(limits: ResourceLimits): LimitFile[] {
   const { memoryBytes, memorySwapBytes, cpuShares, cpusetCpus, cpusetMems, pids } = limits;
-  const files: LimitFile[] = [];
-  const put = (
-    controller: Controller,
-    file: string,
-    value: number | string | undefined,
-    optional = false,
-  ) => {
-    if (value !== undefined)
-      files.push({ controller, file, value: String(value), ...(optional ? { optional } : {}) });
-  };
+  const { files, put } = fileList();
   put('memory', 'memory.limit_in_bytes', memoryBytes);
   put('memory', 'memory.memsw.limit_in_bytes', swapLimit(limits), memorySwapBytes === undefined);
   const quota = quotaOf(limits);
@@ -79,16 +70,7 @@ function filesOfVersion1(limits: ResourceLimits): LimitFile[] {
 
 function filesOfVersion2(limits: ResourceLimits): LimitFile[] {
   const { memoryBytes, memorySwapBytes, cpuShares, cpusetCpus, cpusetMems, pids } = limits;
-  const files: LimitFile[] = [];
-  const put = (
-    controller: Controller,
-    file: string,
-    value: number | string | undefined,
-    optional = false,
-  ) => {
-    if (value !== undefined)
-      files.push({ controller, file, value: String(value), ...(optional ? { optional } : {}) });
-  };
+  const { files, put } = fileList();
   put('memory', 'memory.max', memoryBytes);
   const both = swapLimit(limits);
   const swap = both === undefined ? undefined : both < 0 ? 'max' : both - (memoryBytes ?? 0);
@@ -104,6 +86,21 @@ function filesOfVersion2(limits: ResourceLimits): LimitFile[] {
     put('io', 'io.max', [device, ...pairs].join(' '));
   }
   return files;
+}
+
+/** A list of files that leaves out limits that nobody set. */
+function fileList() {
+  const files: LimitFile[] = [];
+  const put = (
+    controller: Controller,
+    file: string,
+    value: number | string | undefined,
+    optional = false,
+  ) => {
+    if (value !== undefined)
+      files.push({ controller, file, value: String(value), ...(optional ? { optional } : {}) });
+  };
+  return { files, put };
 }
 
 function swapLimit({ memoryBytes, memorySwapBytes }: ResourceLimits): number | undefined {

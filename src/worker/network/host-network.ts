@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { textIfThere } from '../../cache/if-there.js';
 
 /** An IPv4 network of the host's routing table; addresses as numbers. */
 export interface Route {
@@ -12,7 +12,7 @@ export interface Route {
 const DEFAULT_MTU = 1500;
 
 /** The host's IPv4 routes, the default route among them as 0/0. */
-export function readRoutes(text = readText('/proc/net/route')): Route[] {
+export function readRoutes(text = textIfThere('/proc/net/route') ?? ''): Route[] {
   return text
     .split('\n')
     .slice(1)
@@ -27,7 +27,7 @@ export function readRoutes(text = readText('/proc/net/route')): Route[] {
 export function uplinkMtu(routes = readRoutes()): number {
   const uplink = routes.find((route) => route.mask === 0)?.device;
   if (uplink === undefined) return DEFAULT_MTU;
-  return Number(readText(join('/sys/class/net', uplink, 'mtu'))) || DEFAULT_MTU;
+  return Number(textIfThere(join('/sys/class/net', uplink, 'mtu')) ?? '') || DEFAULT_MTU;
 }
 
 /** The host's own address on the way to the world; loopback where it has none. */
@@ -42,12 +42,4 @@ export function hostAddress(routes = readRoutes()): string {
 function fromHostOrder(hex: string): number {
   const bytes = Buffer.from(hex, 'hex');
   return process.arch === 's390x' ? bytes.readUInt32BE() : bytes.readUInt32LE();
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { textIfThere } from '../../cache/if-there.js';
 
 /** What Docker takes when the host names no server that another network could reach. */
 const PUBLIC_SERVERS = ['8.8.8.8', '8.8.4.4'];
@@ -20,7 +20,7 @@ export type HostFileReader = (path: string) => string | undefined;
  */
 export function resolvConf(
   servers: 'host' | 'routed' | { readonly address: string },
-  readHostFile: HostFileReader = readText,
+  readHostFile: HostFileReader = textIfThere,
 ): string {
   const own = readHostFile('/etc/resolv.conf') ?? '';
   if (servers === 'host') return own;
@@ -41,12 +41,4 @@ function serversOf(text: string): string[] {
 
 function isLoopback(address: string): boolean {
   return address.startsWith('127.') || address === '::1';
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

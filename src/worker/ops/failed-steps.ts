@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import type { Layer, SnapshotResult } from '../../graph/contract.js';
 import type { ExecOp } from '../../graph/op.js';
@@ -60,6 +61,7 @@ export function keepFailedStep(directory: string, upper: string, description: Fa
 /** The last one first. */
 export function listFailedSteps(directory: string): FailedStepFiles[] {
   return namesIn(directory)
+    .filter((name) => /^[0-9a-f]{8}$/.test(name))
     .flatMap((id) => readFailedStep(directory, id) ?? [])
     .sort((a, b) => b.failedAt.localeCompare(a.failedAt));
 }
@@ -77,14 +79,6 @@ export function findFailedStep(directory: string, id: string): FailedStepFiles {
       hint: known === '' ? `the last ${MOST_KEPT} steps that fail are kept for a week` : `kept are ${known}`,
     },
   );
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter((name) => /^[0-9a-f]{8}$/.test(name));
-  } catch {
-    return [];
-  }
 }
 
 /** Undefined where another process is just removing it. */

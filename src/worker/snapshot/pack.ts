@@ -153,7 +153,8 @@ function deviceOf(rdev: number): { deviceMajor: number; deviceMinor: number } {
   };
 }
 
-function digestOfFile(path: string): Digest {
+/** Of all of a file's bytes, read synchronously. */
+export function digestOfFile(path: string): Digest {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(1 << 18);
   const fd = openSync(path, 'r');

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { textIfThere } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import { callLibc } from './libc.js';
 import { findProgram } from './programs.js';
@@ -55,12 +55,10 @@ function keepStandardStreams(): void {
 /** True where a line `name:first:count` gives the user subordinate ids. */
 function hasRange(file: string, uid: number): boolean {
   const owners = new Set([String(uid), userName()]);
-  return readText(file)
-    .split('\n')
-    .some((line) => {
-      const [owner, , count] = line.split(':');
-      return owners.has(owner ?? '') && Number(count) > 0;
-    });
+  return (textIfThere(file) ?? '').split('\n').some((line) => {
+    const [owner, , count] = line.split(':');
+    return owners.has(owner ?? '') && Number(count) > 0;
+  });
 }
 
 function userName(): string | undefined {
@@ -74,7 +72,7 @@ function userName(): string | undefined {
 /** Some machines switch user namespaces off, for all or for ordinary users. */
 function requireUserNamespaces(): void {
   for (const setting of ['user/max_user_namespaces', 'kernel/unprivileged_userns_clone']) {
-    if (readText(`/proc/sys/${setting}`).trim() !== '0') continue;
+    if ((textIfThere(`/proc/sys/${setting}`) ?? '').trim() !== '0') continue;
     throw new BuildError('NOT_PERMITTED', 'this machine does not let ordinary users make user namespaces', {
       hint: `set the sysctl ${setting.replace('/', '.')}, or run tsbuild as root`,
     });
@@ -87,12 +85,4 @@ function requireProgram(name: string, packageName: string): string {
   throw new BuildError('NOT_PERMITTED', `building as an ordinary user needs the program "${name}"`, {
     hint: `install the package ${packageName}, or run tsbuild as root`,
   });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }
