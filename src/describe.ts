@@ -1,5 +1,6 @@
 import { BuildError } from './errors.js';
 import { type Compilation, compile, type CompileMode, openInput, withSource } from './compile.js';
+import { type DefinitionDocument, definitionDocument } from './definition-document.js';
 import type { Outline } from './frontend/outline.js';
 import { describedBy } from './frontend/outline.js';
 import { parseDockerfile } from './frontend/parse.js';
@@ -7,6 +8,8 @@ import { splitStages } from './frontend/stages.js';
 import type { SourceLocation } from './errors.js';
 import type { BuildOptions } from './options.js';
 import type { WarningEvent } from './progress.js';
+import { createRedaction, type Redaction } from './redaction.js';
+import { SecretVault } from './secrets/secret-vault.js';
 import { openStore } from './store.js';
 
 export interface CheckResult {
@@ -46,11 +49,26 @@ export async function outlineBuild(options: BuildOptions): Promise<Outline> {
   return frontend.outline;
 }
 
+/**
+ * What a build would do, as data. Builds nothing, but refuses what the build would refuse, and asks for its images: their digests
+ * are part of it.
+ */
+export async function describeDefinition(options: BuildOptions): Promise<DefinitionDocument> {
+  const vault = new SecretVault(options.secrets ?? {});
+  const { frontend } = await compileOnly(options, { describesOnly: false, vault });
+  return definitionDocument(frontend, createRedaction(vault).text);
+}
+
 /** The stages of a Dockerfile. Builds nothing. */
 export async function listTargets(options: BuildOptions): Promise<readonly TargetDescription[]> {
+  const vault = new SecretVault(options.secrets ?? {});
+  return withoutSecrets(createRedaction(vault), () => targetsOf(options, vault));
+}
+
+async function targetsOf(options: BuildOptions, vault: SecretVault): Promise<readonly TargetDescription[]> {
   const signal = options.signal ?? new AbortController().signal;
   using store = openStore(options);
-  const { input } = await openInput(options, store, signal);
+  const { input } = await openInput(options, store, signal, vault);
   const { dockerfile } = input;
   try {
     const { stages } = splitStages(parseDockerfile(dockerfile.text, dockerfile.name));
@@ -73,6 +91,20 @@ export async function listTargets(options: BuildOptions): Promise<readonly Targe
 
 async function compileOnly(options: BuildOptions, mode: CompileMode = {}): Promise<Compilation> {
   const signal = options.signal ?? new AbortController().signal;
+  const vault = mode.vault ?? new SecretVault(options.secrets ?? {});
   using store = openStore(options);
-  return await compile(options, store, signal, { describesOnly: true, ...mode });
+  return await withoutSecrets(createRedaction(vault), async () => {
+    const compilation = await compile(options, store, signal, { describesOnly: true, ...mode, vault });
+    compilation.agents.close();
+    return compilation;
+  });
+}
+
+/** A repository that cannot be had is named in the error, and its URL can have a password. */
+async function withoutSecrets<T>(redaction: Redaction, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw redaction.error(error);
+  }
 }

@@ -1,5 +1,5 @@
 export { build } from './build.js';
-export { checkBuild, listTargets, outlineBuild } from './describe.js';
+export { checkBuild, describeDefinition, listTargets, outlineBuild } from './describe.js';
 export {
   imageHistory,
   importImage,
@@ -20,6 +20,7 @@ export type { DebugOptions, FailedStepSummary } from './debug.js';
 export type { Damage, ExamineStoreOptions, MachineReport, StoreCheck } from './doctor.js';
 export type { DiskUsage, PruneOptions, PruneResult } from './disk.js';
 export type { CheckResult, TargetDescription } from './describe.js';
+export type { DefinitionDocument, TargetHead, VertexDescription } from './definition-document.js';
 export type { Outline } from './frontend/outline.js';
 export { BuildError, StepFailures, type ErrorCode, type SourceLocation } from './errors.js';
 export type { BuildOptions, BuildResult, BuildStats, StoreOptions } from './options.js';

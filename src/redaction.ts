@@ -5,6 +5,7 @@ import type { SecretVault } from './secrets/secret-vault.js';
 
 /** Takes secrets and the passwords of URLs out of what a build says; the output of steps is masked where it comes in. */
 export interface Redaction {
+  text(value: string): string;
   event(event: ProgressEvent): ProgressEvent;
   error(error: unknown): unknown;
 }
@@ -12,6 +13,7 @@ export interface Redaction {
 export function createRedaction(vault: SecretVault): Redaction {
   const text = (value: string) => vault.mask(redactUrls(value));
   return {
+    text,
     event: (event) => {
       if (event.kind === 'announced') return { ...event, name: text(event.name) };
       if (event.kind === 'note' || event.kind === 'failed' || event.kind === 'warning')

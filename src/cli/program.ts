@@ -243,7 +243,10 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     .optionsGroup('Checks (nothing is built):')
     .option('--check', 'ask the rules of docs/rules; exit status 1 when one finds something')
     .option('--check-extra', 'the same with tsbuild’s own set of rules')
-    .option('--call <method>', 'check, outline or targets; ,format=json for machines')
+    .option(
+      '--call <method>',
+      'check, outline, targets, convertllb or describe, which lists them; ,format=json for machines',
+    )
     .optionsGroup('Display:')
     .addOption(
       new Option('--progress <mode>', 'how progress is shown on standard error').choices([...PROGRESS_MODES]),

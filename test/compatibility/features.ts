@@ -163,8 +163,16 @@ const CALLS = section('Descriptions', [
   ['`--call=outline`', /outline: arguments, secrets/],
   ['`--call=targets`', /targets: stages with their descriptions/],
   ['`,format=json`', /check: status 0 without a finding/],
-  ['the list of calls (`frontend.subrequests.describe`)'],
-  ['the definition as data (`convertllb`)'],
+  [
+    'the list of calls (`frontend.subrequests.describe`)',
+    / describe: the calls that there are/,
+    /each call of the list/,
+  ],
+  [
+    'the definition as data (`convertllb`)',
+    /convertllb gives the vertices of the target/,
+    /convertllb shows no secret/,
+  ],
   ['`bake --print`, `bake --list`'],
 ]);
 

@@ -200,6 +200,178 @@ describe('what is said of a Dockerfile without building it', function () {
     expect((await tsbuild.run([context, '--check-extra'])).stdout).to.contain('AddInsteadOfCopy');
   });
 
+  it('describe: the calls that there are, with BuildKit’s names for machines, and no Dockerfile is needed', async () => {
+    const empty = tmpDir();
+    for (const name of ['subrequests.describe', 'describe', 'help', 'frontend.subrequests.describe']) {
+      const { stdout } = await tsbuild.must([empty, `--call=${name}`]);
+      expect(stdout).to.match(/^NAME +VERSION +DESCRIPTION\noutline +1\.0\.0 +\S/);
+      expect(stdout)
+        .to.match(/\ncheck +1/)
+        .and.to.match(/\nconvertllb +0/);
+    }
+    const { stdout } = await tsbuild.must([empty, '--call=subrequests.describe,format=json']);
+    const calls = JSON.parse(stdout) as { name: string; version: string; description: string }[];
+    expect(calls.map((call) => call.name)).to.deep.equal([
+      'frontend.outline',
+      'frontend.targets',
+      'frontend.lint',
+      'frontend.convertllb',
+      'frontend.subrequests.describe',
+    ]);
+    for (const { version, description } of calls) expect([version, description]).to.not.include('');
+  });
+
+  it('each call of the list is one that can be made', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\n' });
+    const { stdout } = await tsbuild.must([context, '--call=describe,format=json']);
+    for (const { name } of JSON.parse(stdout) as { name: string }[])
+      JSON.parse((await tsbuild.must([context, `--call=${name},format=json`])).stdout);
+  });
+
+  describe('convertllb', () => {
+    interface Document {
+      version: number;
+      vertices: {
+        digest: string;
+        name: string;
+        op: Record<string, unknown>;
+        inputs: { vertex: string; index: number }[];
+        locations: unknown[];
+      }[];
+      targets: { platform: { os: string }; head: { vertex: string; index: number } }[];
+      sources: { filename: string; data: string }[];
+    }
+    const staged = [
+      'FROM scratch AS first',
+      'COPY a /a',
+      'FROM scratch AS unused',
+      'COPY a /unused',
+      'FROM first',
+      'ARG API_TOKEN=in-the-file',
+      'RUN ["/a", "x"]',
+      'COPY --from=first --chmod=640 \\',
+      '  /a /b/',
+      '',
+    ].join('\n');
+
+    async function documentOf(context: string, ...options: string[]): Promise<Document> {
+      return JSON.parse((await tsbuild.must([context, '--call=convertllb', ...options])).stdout) as Document;
+    }
+
+    it('gives the vertices of the target, each after its inputs, with op, inputs and lines', async () => {
+      const document = await documentOf(makeContext({ Dockerfile: staged, a: 'x' }));
+      expect(document.version).to.equal(1);
+      expect(document.vertices.map(({ op }) => op['kind'])).to.deep.equal(['source', 'file', 'exec', 'file']);
+      const [context, first, exec, last] = document.vertices as [
+        Document['vertices'][0],
+        Document['vertices'][0],
+        Document['vertices'][0],
+        Document['vertices'][0],
+      ];
+      expect(context.op['identifier']).to.equal('local://context');
+      expect(first.inputs).to.deep.equal([{ vertex: context.digest, index: 0 }]);
+      expect(exec.inputs).to.deep.equal([{ vertex: first.digest, index: 0 }]);
+      expect(exec.op).to.deep.include({
+        args: ['/a', 'x'],
+        cwd: '/',
+        network: 'default',
+        security: 'sandbox',
+      });
+      expect(last.inputs.map(({ vertex }) => vertex)).to.deep.equal([exec.digest, first.digest]);
+      expect(last.op['actions']).to.deep.equal([
+        {
+          kind: 'copy',
+          input: 1,
+          source: '/a',
+          destination: '/b',
+          destinationIsDirectory: true,
+          allowWildcard: true,
+          unpack: false,
+          mode: 0o640,
+        },
+      ]);
+      expect(last.locations).to.deep.equal([
+        { filename: 'Dockerfile', ranges: [{ start: { line: 8 }, end: { line: 9 } }] },
+      ]);
+      expect(document.targets.map(({ head }) => head)).to.deep.equal([{ vertex: last.digest, index: 0 }]);
+      expect(Buffer.from(document.sources[0]!.data, 'base64').toString()).to.equal(staged);
+    });
+
+    it('gives the same for the same, and the vertices of each platform', async () => {
+      const context = makeContext({ Dockerfile: staged, a: 'x' });
+      const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+      const document = await documentOf(context, ...platforms);
+      expect(await documentOf(context, ...platforms, '--call=convertllb,format=json')).to.deep.equal(
+        document,
+      );
+      expect(document.targets).to.have.length(2);
+      const digests = document.vertices.map(({ digest }) => digest);
+      expect(new Set(digests)).to.have.length(digests.length);
+      document.vertices.forEach(({ inputs }, i) => {
+        for (const { vertex } of inputs) expect(digests.indexOf(vertex)).to.be.within(0, i - 1);
+      });
+    });
+
+    it('shows no secret: of --secret, of a variable whose name says it, of a URL', async () => {
+      const context = makeContext({
+        Dockerfile: [
+          'FROM scratch',
+          'ARG API_TOKEN SPEC',
+          'COPY . /',
+          'RUN ["/a", "the-real-secret"]',
+          'COPY <<END /f',
+          'the-real-secret',
+          'END',
+          '',
+        ].join('\n'),
+        a: '',
+      });
+      const { stdout } = await tsbuild.must(
+        [
+          context,
+          '--call=convertllb',
+          '--secret=id=s,env=S',
+          '--build-arg=API_TOKEN=argument-value',
+          '--build-arg=SPEC=the-real-secret',
+          '--build-arg=HTTPS_PROXY=http://user:proxy-pass@localhost:1',
+        ],
+        { env: { S: 'the-real-secret' } },
+      );
+      const sources = (JSON.parse(stdout) as Document).sources.map(({ data }) =>
+        Buffer.from(data, 'base64').toString(),
+      );
+      for (const secret of ['the-real-secret', 'argument-value', 'proxy-pass'])
+        expect(stdout + sources.join('')).to.not.contain(secret);
+      expect(stdout).to.contain('API_TOKEN=*****').and.to.contain('SPEC=***');
+    });
+
+    it('refuses what the build refuses: an image that is not there, a right that nobody gave', async () => {
+      for (const [text, words] of [
+        ['FROM scratch\nCOPY --from=nowhere.invalid/x /a /\n', 'nowhere.invalid'],
+        ['FROM scratch\nRUN --network=host ["/a"]\n', '--allow network.host'],
+      ] as const) {
+        const result = await tsbuild.run([makeContext({ Dockerfile: text }), '--call=convertllb']);
+        expect(result.status).to.not.equal(0);
+        expect(result.stdout).to.equal('');
+        expect(result.stderr).to.contain(words);
+      }
+    });
+  });
+
+  it('an error of a call shows no secret and no password of a URL', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nARG SPEC\nEXPOSE $SPEC\n' });
+    const spec = ['--secret=id=s,env=S', '--build-arg=SPEC=the-real-secret'];
+    for (const call of ['check', 'outline', 'convertllb']) {
+      const result = await tsbuild.run([context, `--call=${call}`, ...spec], {
+        env: { S: 'the-real-secret' },
+      });
+      expect(result.status).to.equal(2);
+      expect(result.stderr).to.contain('***').and.to.not.contain('the-real-secret');
+      const remote = await tsbuild.run(['http://user:pass-word@127.0.0.1:1/x.git', `--call=${call}`]);
+      expect(remote.stderr).to.contain('127.0.0.1').and.to.not.contain('pass-word');
+    }
+  });
+
   it('a call that is not known is refused', async () => {
     const result = await tsbuild.run(['.', '--call=guess']);
     expect(result.status).to.equal(2);

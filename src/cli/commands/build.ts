@@ -99,10 +99,7 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
 }
 
 function callOf({ check, checkExtra, call }: BuildFlags): CallMethod | undefined {
-  if (call !== undefined) {
-    const method = parseCall(call);
-    return method.name === 'build' ? undefined : method;
-  }
+  if (call !== undefined) return parseCall(call);
   return check || checkExtra ? { name: 'check', json: false } : undefined;
 }
 

@@ -1,19 +1,61 @@
 import { BuildError } from '../../errors.js';
 
-const CALL_METHODS = ['build', 'check', 'outline', 'targets'] as const;
+/**
+ * What --call takes, with BuildKit's name of the request and the version of the answer. `build` is none of them: it is what happens
+ * without --call.
+ */
+export const CALLS = [
+  {
+    name: 'outline',
+    request: 'frontend.outline',
+    aliases: [],
+    version: '1.0.0',
+    description: 'List the arguments, secrets, agents and caches that the target takes',
+  },
+  {
+    name: 'targets',
+    request: 'frontend.targets',
+    aliases: [],
+    version: '1.0.0',
+    description: 'List the stages that can be built',
+  },
+  {
+    name: 'check',
+    request: 'frontend.lint',
+    aliases: ['lint'],
+    version: '1.0.0',
+    description: 'Ask the rules about the Dockerfile',
+  },
+  {
+    name: 'convertllb',
+    request: 'frontend.convertllb',
+    aliases: [],
+    version: '0.1.0',
+    description: 'Give the definition of the build as JSON',
+  },
+  {
+    name: 'subrequests.describe',
+    request: 'frontend.subrequests.describe',
+    aliases: ['describe', 'help'],
+    version: '1.0.0',
+    description: 'List what --call takes',
+  },
+] as const;
 
 export interface CallMethod {
-  readonly name: (typeof CALL_METHODS)[number];
+  readonly name: (typeof CALLS)[number]['name'];
   readonly json: boolean;
 }
 
-/** `--call METHOD[,format=json]`. @throws USAGE */
-export function parseCall(text: string): CallMethod {
-  const [name, ...fields] = text.split(',');
-  const known = CALL_METHODS.find((method) => method === name || (method === 'check' && name === 'lint'));
-  const rest = fields.filter((field) => field !== 'format=json' && field !== 'format=text');
-  if (known !== undefined && rest.length === 0) return { name: known, json: fields.includes('format=json') };
+/** `--call METHOD[,format=json]`; undefined is a build. BuildKit's own names have `frontend.` before them. @throws USAGE */
+export function parseCall(text: string): CallMethod | undefined {
+  const [written = '', ...fields] = text.split(',');
+  const name = written.replace(/^frontend\./, '');
+  const known = CALLS.find((call) => call.name === name || call.aliases.some((alias) => alias === name));
+  const isFormat = fields.every((field) => field === 'format=json' || field === 'format=text');
+  if (isFormat && name === 'build') return undefined;
+  if (isFormat && known !== undefined) return { name: known.name, json: fields.at(-1) === 'format=json' };
   throw new BuildError('USAGE', `--call "${text}" is not known`, {
-    hint: `the methods are ${CALL_METHODS.join(', ')}; for machines write check,format=json`,
+    hint: `the methods are build, ${CALLS.map((call) => call.name).join(', ')}; for machines write check,format=json`,
   });
 }

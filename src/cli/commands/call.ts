@@ -1,5 +1,7 @@
+import type { DefinitionDocument } from '../../definition-document.js';
 import {
   checkBuild,
+  describeDefinition,
   listTargets,
   outlineBuild,
   type CheckResult,
@@ -10,7 +12,7 @@ import { isSecretName } from '../../frontend/lint/instruction-rules.js';
 import type { Outline } from '../../frontend/outline.js';
 import type { BuildOptions } from '../../options.js';
 import type { WarningEvent } from '../../progress.js';
-import type { CallMethod } from './call-method.js';
+import { type CallMethod, CALLS } from './call-method.js';
 import { createPaint, hasColors, type Paint } from '../paint.js';
 import { excerptOf, formatError } from '../print-error.js';
 import { formatTable } from '../table.js';
@@ -30,7 +32,15 @@ export async function runCall(method: CallMethod, options: BuildOptions): Promis
       print({ targets: targets.map(targetJson) }, () => targetsText(targets));
       return 0;
     }
-    default: {
+    case 'convertllb': {
+      const document = definitionJson(await describeDefinition(options));
+      print(document, () => `${JSON.stringify(document, null, 2)}\n`);
+      return 0;
+    }
+    case 'subrequests.describe':
+      print(CALLS.map(callJson), callsText);
+      return 0;
+    case 'check': {
       const result = await checkBuild(options);
       print(checkJson(result), () => checkText(result, createPaint(hasColors(process.stdout))));
       if (result.error) {
@@ -147,4 +157,23 @@ function targetsText(targets: readonly TargetDescription[]): string {
     target.description ?? '',
   ]);
   return `${formatTable(['TARGET', 'BASE', 'DESCRIPTION'], rows)}\n`;
+}
+
+function definitionJson({ vertices, ...rest }: DefinitionDocument): object {
+  return {
+    ...rest,
+    vertices: vertices.map(({ locations, ...vertex }) => ({
+      ...vertex,
+      locations: locations.map((location) => ({ filename: location.file, ...locationJson(location) })),
+    })),
+  };
+}
+
+function callJson({ request, version, description }: (typeof CALLS)[number]): object {
+  return { name: request, version, type: 'rpc', description };
+}
+
+function callsText(): string {
+  const rows = CALLS.map(({ name, version, description }) => [name, version, description]);
+  return `${formatTable(['NAME', 'VERSION', 'DESCRIPTION'], rows)}\n`;
 }
