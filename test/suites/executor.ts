@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layer } from '../../src/graph/contract.js';
@@ -182,6 +183,22 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     });
   });
 
+  it('runs a 32-bit program, under the same filter', async function () {
+    if (process.arch !== 'x64') this.skip();
+    const dir = tmpDir();
+    const [exit, mount] = [1, 21];
+    const mounts = [exit, mount].map((call) => {
+      const source = join(dir, String(call));
+      writeFileSync(source, program32(call), { mode: 0o755 });
+      return { source, target: `/tmp/${call}`, readonly: true };
+    });
+    if (spawnSync(mounts[0]!.source).status !== 42) this.skip(); // The kernel runs none.
+    const { stdout } = await run('/tmp/1; echo $?; /tmp/21; echo $?', { mounts });
+    const [notPermitted, badAddress] = [1, 14];
+    const error = executor.name === 'sandbox' ? badAddress : notPermitted;
+    expect(stdout).to.equal(`42\n${error}\n`);
+  });
+
   it('opens no device node that it makes, wherever that is', async () => {
     const dir = tmpDir();
     const mounts = [{ source: dir, target: '/tmp', readonly: false }];
@@ -242,6 +259,30 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
       expect(processesNamed(`sleep 48${afterMs}`)).to.deep.equal([]);
     });
   }
+}
+
+/** A program for i386 that makes one system call, with 42 as its first argument, and exits with the error's number. */
+function program32(call: number): Buffer {
+  const [start, headerBytes] = [0x10000, 0x34 + 0x20];
+  const code = Buffer.from([
+    ...[0xbb, 42, 0, 0, 0], // mov ebx, 42
+    ...[0x31, 0xc9, 0x31, 0xd2, 0x31, 0xf6, 0x31, 0xff], // the other arguments are 0
+    ...[0xb8, call, 0, 0, 0, 0xcd, 0x80], // mov eax, call; int 0x80
+    ...[0xf7, 0xd8, 0x89, 0xc3], // ebx = -eax
+    ...[0xb8, 1, 0, 0, 0, 0xcd, 0x80], // exit(ebx)
+  ]);
+  const sizeBytes = headerBytes + code.length;
+  const header = Buffer.alloc(headerBytes);
+  header.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]);
+  header.set([2, 0, 3, 0, 1], 0x10); // an executable for i386
+  header.writeUInt32LE(start + headerBytes, 0x18);
+  header.writeUInt32LE(0x34, 0x1c);
+  header.set([0x34, 0, 0x20, 0, 1], 0x28); // one segment
+  const [load, readAndExecute] = [1, 5];
+  [load, 0, start, start, sizeBytes, sizeBytes, readAndExecute, 0x1000].forEach((word, i) =>
+    header.writeUInt32LE(word, 0x34 + i * 4),
+  );
+  return Buffer.concat([header, code]);
 }
 
 function processesNamed(command: string): string[] {

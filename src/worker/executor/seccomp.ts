@@ -31,7 +31,7 @@ export function seccompProfile(
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: EPERM,
-    ...(machine ? { architectures: [machine.name] } : {}),
+    ...(machine ? { architectures: machine.names } : {}),
     syscalls: [
       allow([...new Set([...ALLOWED, ...(machine?.allowed ?? []), ...byCapability])]),
       ...(capabilities.includes('CAP_SYS_ADMIN') ? [] : cloneRules(architecture)),

@@ -65,9 +65,10 @@ describe('the filter of system calls', () => {
     expect(values('socket')).to.not.include.oneOf([decnet, kernelCryptography, virtualMachines]);
   });
 
-  it('is for the machine alone', () => {
-    expect(profile([], 'x64').architectures).to.deep.equal(['SCMP_ARCH_X86_64']);
-    expect(profile([], 'arm64').architectures).to.deep.equal(['SCMP_ARCH_AARCH64']);
+  it('is for the machine and its 32-bit programs alone', () => {
+    expect(profile([], 'x64').architectures).to.deep.equal(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
+    expect(profile([], 'arm64').architectures).to.deep.equal(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM']);
+    expect(profile([], 'riscv64').architectures).to.deep.equal(['SCMP_ARCH_RISCV64']);
     expect(isAllowed('arch_prctl', profile([], 'x64'))).to.equal(true);
     expect(isAllowed('arch_prctl', profile([], 'arm64'))).to.equal(false);
   });
