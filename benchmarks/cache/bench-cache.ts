@@ -32,6 +32,8 @@ interface Tally {
   /** Builds that ran fewer steps than tsbuild, and those of them whose image lacked the change. */
   fewer: number;
   wrong: number;
+  /** Builds that ran more steps than tsbuild. */
+  more: number;
 }
 
 interface Built {
@@ -80,6 +82,8 @@ function isRight(builder: Builder, reference: Builder, image: ProjectImage): boo
   return read(builder) === read(reference);
 }
 
+const list = (steps: readonly string[]) => (steps.length === 0 ? 'nothing' : steps.join(' | '));
+
 /** Steps run and time over all commits, the first build left out, for each builder. */
 function measure(project: Project, builders: readonly Builder[], dir: string): Map<string, Tally> {
   const tree = new WorkingTree(join(dir, 'project'));
@@ -87,7 +91,9 @@ function measure(project: Project, builders: readonly Builder[], dir: string): M
   project.create(tree);
   let args: ArgValues = {};
   for (const builder of builders) buildAll(builder, tree, project, args);
-  const tallies = new Map(builders.map(({ name }) => [name, { steps: 0, elapsedMs: 0, fewer: 0, wrong: 0 }]));
+  const tallies = new Map(
+    builders.map(({ name }) => [name, { steps: 0, elapsedMs: 0, fewer: 0, wrong: 0, more: 0 }]),
+  );
   const commits = project.commits(Number(values.commits));
   for (const [i, commit] of commits.entries()) {
     commit.apply(tree);
@@ -98,9 +104,17 @@ function measure(project: Project, builders: readonly Builder[], dir: string): M
       for (const [image, { steps, elapsedMs }] of built[b]!.entries()) {
         tally.steps += steps.length;
         tally.elapsedMs += elapsedMs;
-        if (steps.length >= built[0]![image]!.steps.length) continue;
+        const ours = built[0]![image]!.steps;
+        if (steps.length > ours.length) tally.more++;
+        if (steps.length >= ours.length) continue;
         tally.fewer++;
-        if (!isRight(builder, builders[0]!, project.images[image]!)) tally.wrong++;
+        const { name } = project.images[image]!;
+        if (isRight(builder, builders[0]!, project.images[image]!)) {
+          console.log(`     ${name}: ${builder.name} ran ${list(steps)}; tsbuild ran ${list(ours)}`);
+        } else {
+          tally.wrong++;
+          console.log(`     ${name}: the image of ${builder.name} lacks the change`);
+        }
       }
     }
     const counts = built.map((images) => images.reduce((sum, { steps }) => sum + steps.length, 0));
@@ -120,6 +134,10 @@ async function main(): Promise<void> {
     builders.push(...[docker, buildah].filter((peer) => peer !== undefined));
     const base = makeBase(dir);
     for (const builder of builders) await builder.prepare(base);
+    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), node: process.version };
+    const stamp = new Date().toISOString().replace(/[:.]/g, '-');
+    const file = join(import.meta.dirname, '../results', `cache-${stamp}.json`);
+    mkdirSync(dirname(file), { recursive: true });
     const results = [];
     for (const [key, project] of Object.entries(PROJECTS)) {
       if (values.only && !values.only.split(',').includes(key)) continue;
@@ -130,18 +148,16 @@ async function main(): Promise<void> {
         commits: Number(values.commits),
         ...Object.fromEntries(tallies),
       });
-      for (const [name, { steps, elapsedMs, fewer, wrong }] of tallies) {
-        const stale = fewer > 0 ? `, fewer steps in ${fewer} builds, ${wrong} images without the change` : '';
+      // After each project: a run that is stopped keeps the projects that it finished.
+      writeFileSync(file, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+      for (const [name, { steps, elapsedMs, fewer, wrong, more }] of tallies) {
+        const stale = fewer > 0 ? `, fewer in ${fewer} (${wrong} of them without the change)` : '';
+        const beside = name === builders[0]!.name ? '' : `, more than tsbuild in ${more} builds${stale}`;
         console.log(
-          `  ${name.padEnd(14)} ${String(steps).padStart(5)} steps  ${(elapsedMs / 1000).toFixed(1).padStart(7)} s${stale}`,
+          `  ${name.padEnd(14)} ${String(steps).padStart(5)} steps  ${(elapsedMs / 1000).toFixed(1).padStart(7)} s${beside}`,
         );
       }
     }
-    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), node: process.version };
-    const stamp = new Date().toISOString().replace(/[:.]/g, '-');
-    const file = join(import.meta.dirname, '../results', `cache-${stamp}.json`);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify({ machine, results }, null, 2)}\n`);
     console.log(`\nwritten to ${file}`);
   } finally {
     for (const builder of builders) await builder.stop();

@@ -53,7 +53,7 @@ function create(tree: WorkingTree): void {
   mkdirSync(vendor);
   const packed = execFileSync(
     'npm',
-    ['pack', '--silent', 'yaml@2.8.1', 'esbuild@0.25.9', '@esbuild/linux-x64@0.25.9'],
+    ['pack', '--silent', `yaml@${YAMLS[0]}`, 'esbuild@0.25.9', '@esbuild/linux-x64@0.25.9'],
     { cwd: vendor, encoding: 'utf8' },
   );
   const [yaml, esbuild, binary] = packed.trim().split('\n');
@@ -66,9 +66,24 @@ function create(tree: WorkingTree): void {
     'package.json',
     `${JSON.stringify({ name: 'shop', version: '1.0.0', dependencies }, undefined, 2)}\n`,
   );
+  lock(tree);
+}
+
+function lock(tree: WorkingTree): void {
   execFileSync('npm', ['install', '--package-lock-only', '--silent', '--no-audit', '--no-fund'], {
     cwd: tree.root,
   });
+}
+
+const YAMLS = ['2.8.1', '2.8.0', '2.7.1'];
+
+/** What a builder that does not look into bind mounts misses. */
+function updateYaml(tree: WorkingTree, round: number): void {
+  const [before, after] = [YAMLS[round % 3]!, YAMLS[(round + 1) % 3]!];
+  execFileSync('npm', ['pack', '--silent', `yaml@${after}`], { cwd: join(tree.root, 'vendor') });
+  tree.remove(`vendor/yaml-${before}.tgz`);
+  tree.edit('package.json', (text) => text.replace(`yaml-${before}`, `yaml-${after}`));
+  lock(tree);
 }
 
 const pick = (round: number) => MODULES[(round * 5) % MODULES.length]!;
@@ -136,6 +151,7 @@ const KINDS: readonly (readonly [number, (round: number) => Commit])[] = [
       apply: (tree) => tree.write(`src/${pick(round)}.ts`, moduleText(pick(round))),
     }),
   ],
+  [2, (round) => ({ subject: 'another version of yaml', apply: (tree) => updateYaml(tree, round) })],
   [
     2,
     (round) => ({
