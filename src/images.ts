@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import { SpaceMaker } from './disk-full.js';
+import { sharesDisk, SpaceMaker } from './disk-full.js';
 import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
@@ -157,11 +157,28 @@ export interface SaveOptions extends StoreOptions {
   readonly stdout?: Writable;
 }
 
-/** Writes images into one docker or OCI archive. @throws IMAGE_NOT_FOUND, EXPORT_FAILED */
+/** Writes images into one docker or OCI archive. @throws IMAGE_NOT_FOUND, EXPORT_FAILED, DISK_FULL */
 export async function saveImages(names: readonly string[], options: SaveOptions): Promise<void> {
   using store = openStore(options);
   const signal = options.signal ?? never;
   const docker = options.format !== 'oci';
+  const space = new SpaceMaker(store, signal);
+  const step = `saving ${names.join(', ')}`;
+  const trees = await space.retrying(step, () => fetchedTrees(store, names, signal, docker));
+  const files = archiveFiles(trees, store.content, docker);
+  const stdout = options.stdout ?? process.stdout;
+  const write = () => writeArchive(files, options.output, { stdout, signal, memory: store.state.archives });
+  const isOnStore = options.output !== '-' && sharesDisk(store, [{ type: 'docker', dest: options.output }]);
+  await (isOnStore ? space.retrying(step, write) : write());
+}
+
+/** Each image once, with all of its names. */
+async function fetchedTrees(
+  store: Store,
+  names: readonly string[],
+  signal: AbortSignal,
+  docker: boolean,
+): Promise<NamedTree[]> {
   const byRoot = new Map<string, NamedTree>();
   for (const name of names) {
     const { root, fullName } = findImage(store, name);
@@ -169,9 +186,7 @@ export async function saveImages(names: readonly string[], options: SaveOptions)
     const tree = known?.tree ?? (await fetchedTree(store, root, signal, docker));
     byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), fullName] });
   }
-  const files = archiveFiles([...byRoot.values()], store.content, docker);
-  const stdout = options.stdout ?? process.stdout;
-  await writeArchive(files, options.output, { stdout, signal, memory: store.state.archives });
+  return [...byRoot.values()];
 }
 
 /** The image as stored, every layer brought into the store. A docker archive takes this machine's platform of an index. */
@@ -209,12 +224,20 @@ export interface LoadOptions extends StoreOptions {
 export async function loadImages(options: LoadOptions): Promise<string[]> {
   using store = openStore(options);
   const signal = options.signal ?? never;
-  const space = new SpaceMaker(store, signal);
   const load = () => loadArchive(openInput(options.input, options.stdin), store, signal);
-  const name = `loading ${options.input}`;
-  if (options.input !== '-') return await space.retrying(name, load);
+  return await takeIn(`loading ${options.input}`, load, { store, signal, input: options.input });
+}
+
+/** Reads an input into the store, once more after a prune where the disk was full. @throws DISK_FULL */
+async function takeIn<T>(
+  name: string,
+  read: () => Promise<T>,
+  { store, signal, input }: { store: Store; signal: AbortSignal; input: string },
+): Promise<T> {
+  const space = new SpaceMaker(store, signal);
+  if (input !== '-') return await space.retrying(name, read);
   // Standard input cannot be read twice.
-  return await load().catch(async (error: unknown) => {
+  return await read().catch(async (error: unknown) => {
     throw await space.explained(error, name);
   });
 }
@@ -227,10 +250,15 @@ export interface ImportOptions extends StoreOptions {
   readonly stdin?: Readable;
 }
 
-/** Makes an image with one layer of a root file system's tar. Gives the image ID. @throws TAR_INVALID, COMPRESSION_INVALID */
+/** Makes an image with one layer of a root file system's tar. Gives the image ID. @throws TAR_INVALID, COMPRESSION_INVALID, DISK_FULL */
 export async function importImage(options: ImportOptions): Promise<string> {
   using store = openStore(options);
   const signal = options.signal ?? never;
+  const make = () => importInto(store, options, signal);
+  return await takeIn(`importing ${options.input}`, make, { store, signal, input: options.input });
+}
+
+async function importInto(store: Store, options: ImportOptions, signal: AbortSignal): Promise<string> {
   const names = [formatReference(parseReference(options.name))];
   const tar = decompressAny(openInput(options.input, options.stdin));
   const { digest } = await store.content.write(tar, { signal });
@@ -286,7 +314,7 @@ export async function pullImage(name: string, options: PullOptions = {}): Promis
   return root;
 }
 
-/** Uploads an image with gzip layers to the registry that its name says. Gives the pushed descriptor. @throws IMAGE_NOT_FOUND, REGISTRY_* */
+/** Uploads an image with gzip layers to the registry that its name says. Gives the pushed descriptor. @throws IMAGE_NOT_FOUND, REGISTRY_*, DISK_FULL */
 export async function pushImage(name: string, options: StoreOptions = {}): Promise<Descriptor> {
   using store = openStore(options);
   const signal = options.signal ?? never;
@@ -304,11 +332,13 @@ export async function pushImage(name: string, options: StoreOptions = {}): Promi
   const digest = 'push';
   onProgress?.({ kind: 'announced', digest, atMs: Date.now(), name: `pushing ${fullName}`, inputs: [] });
   onProgress?.({ kind: 'started', digest, atMs: Date.now() });
-  const tree = await storeTree(
-    built,
-    { compression: 'gzip', forceCompression: false, oci: true, annotations: {} },
-    exportDependencies(store, [fullName], signal),
-  );
+  const compress = () =>
+    storeTree(
+      built,
+      { compression: 'gzip', forceCompression: false, oci: true, annotations: {} },
+      exportDependencies(store, [fullName], signal),
+    );
+  const tree = await new SpaceMaker(store, signal).retrying(`pushing ${fullName}`, compress);
   await pushStored(fullName, tree.root, {
     content: store.content,
     layers: store.layers,

@@ -114,6 +114,38 @@ describe('a disk that is full', function () {
     expect(filesLeft()).to.deep.equal([]);
   });
 
+  it('ends an import in the same way, from a file and from standard input', async () => {
+    const tar = join(dir, 'rootfs.tar');
+    await mustRun('tar', ['-C', newContext().context, '-cf', tar, '.']);
+    await tsbuild.must(['prune', '--all']);
+    fill(4 << 20);
+    for (const [from, input] of [[tar], ['-', readFileSync(tar)]] as const) {
+      const { status, stderr } = await tsbuild.run(['import', from, 'rootfs'], input ? { input } : {});
+      expect(status).to.equal(1);
+      expect(stderr).to.match(/^error: the disk of "\S+\/store" is full: [^]*\[DISK_FULL/);
+    }
+    expect(filesLeft()).to.deep.equal([]);
+  });
+
+  it('ends a push and a save in the same way', async () => {
+    rmSync(filler, { force: true });
+    const name = '127.0.0.1:9/app';
+    await tsbuild.must(['build', newContext().context, '-t', name, '--target', 'made']);
+    await tsbuild.must(['prune', '--all']);
+    fill(4 << 20);
+    for (const args of [
+      ['push', name],
+      ['save', name, '-o', join(disk, 'app.tar')],
+    ]) {
+      const { status, stderr } = await tsbuild.run(args);
+      expect(status, stderr).to.equal(1);
+      expect(stderr).to.match(/^error: the disk of "\S+\/store" is full: [^]*\[DISK_FULL/m);
+    }
+    expect(filesLeft()).to.deep.equal([]);
+    expect(readdirSync(disk)).to.have.members(['store', 'filler']);
+    await tsbuild.must(['rmi', name]);
+  });
+
   it('is recognized where the program of a RUN meets it', async () => {
     const { context } = newContext();
     fill(24 << 20);
