@@ -1,10 +1,11 @@
 import { readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isLiving, type ProcessStamp, stampOf } from './process-stamp.js';
+import { namesIn } from './if-there.js';
+import { isLiving, type ProcessStamp, processStamp, stampOf } from './process-stamp.js';
 import type { StateRoot } from './state-root.js';
 
 /** Directories with files of other names than the store's own, or without temporary ones. */
-const NOT_SEARCHED = new Set(['blobs', 'damaged', 'fs', 'git', 'leases', 'locks', 'logs', 'trash', 'work']);
+const NOT_SEARCHED = new Set(['blobs', 'damaged', 'fs', 'git', 'leases', 'locks', 'logs', 'work']);
 const DEEPEST = 2;
 
 /** Temporary files and directories of that process: all that have its stamp in their name. */
@@ -49,6 +50,24 @@ export function removeLeftovers(directory: string): void {
     const stamp = stampOf(name);
     if (stamp !== undefined && isLiving(stamp) === false)
       rmSync(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+const TEMPORARY = '.tsbuild-';
+
+/** The name beside a file of the user's under which it is written until it is whole. Tells whose it is. */
+export function temporaryBeside(path: string): string {
+  return `${path}${TEMPORARY}${processStamp()}`;
+}
+
+/** Removes what processes of this machine that no longer live left in a directory of the user's: of one file, or of all. */
+export function removeTemporariesIn(directory: string, file?: string): void {
+  for (const name of namesIn(directory)) {
+    const at = name.lastIndexOf(TEMPORARY);
+    if (at < 0 || (file !== undefined && name.slice(0, at) !== file)) continue;
+    const rest = name.slice(at + TEMPORARY.length);
+    const stamp = stampOf(rest);
+    if (stamp === rest && isLiving(stamp) === false) rmSync(join(directory, name), { force: true });
   }
 }
 

@@ -1,6 +1,8 @@
 import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { digestOfJson } from '../oci/digest.js';
 import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
@@ -33,8 +35,9 @@ export async function writeArchive(
   const identity = digestOfJson(
     files.map((file) => [file.name, 'data' in file ? file.data.toString() : file.size]),
   );
+  removeTemporariesIn(dirname(dest), basename(dest));
   if (isWritten(memory, dest, identity)) return;
-  const temporary = `${dest}.tsbuild-${process.pid}`;
+  const temporary = temporaryBeside(dest);
   try {
     await writeFile(temporary, files, signal);
     renameSync(temporary, dest);

@@ -9,11 +9,12 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ContentStore } from '../cache/content-store.js';
 import { NAME_ANNOTATION, TAG_ANNOTATION } from '../cache/image-store.js';
+import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
 import { BuildError } from '../errors.js';
 import { type Descriptor, MEDIA_TYPES } from '../oci/descriptor.js';
 import { digestAlgorithm, digestHex } from '../oci/digest.js';
@@ -155,7 +156,8 @@ export async function writeDestination(
     await pipeline(bytes, createWriteStream(dest), { signal });
     return;
   }
-  const temporary = `${dest}.tsbuild-${process.pid}`;
+  removeTemporariesIn(dirname(dest), basename(dest));
+  const temporary = temporaryBeside(dest);
   try {
     await pipeline(bytes, createWriteStream(temporary, { highWaterMark: 1 << 20 }), { signal });
     renameSync(temporary, dest);
@@ -176,11 +178,14 @@ export function isSpecialFile(dest: string): boolean {
 /** Writes an OCI layout as a directory; blobs that are there stay. @throws EXPORT_FAILED */
 export function writeLayout(images: readonly NamedTree[], content: ContentStore, directory: string): void {
   try {
-    for (const file of archiveFiles(images, content, false)) {
+    const files = archiveFiles(images, content, false);
+    for (const place of new Set(files.map(({ name }) => dirname(join(directory, name)))))
+      removeTemporariesIn(place);
+    for (const file of files) {
       const target = join(directory, file.name);
       if (file.name.startsWith('blobs/') && existsSync(target)) continue;
       mkdirSync(dirname(target), { recursive: true });
-      const temporary = `${target}.tsbuild-${process.pid}`;
+      const temporary = temporaryBeside(target);
       if ('data' in file) writeFileSync(temporary, file.data);
       else copyFileSync(file.path, temporary);
       renameSync(temporary, target);

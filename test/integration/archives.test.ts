@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { processStamp } from '../../src/cache/process-stamp.js';
 import { runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -59,5 +60,27 @@ describe('a docker archive that is exported again', function () {
     expect(status, stderr).to.equal(0);
     expect(readFileSync(copy).equals(readFileSync(dest))).to.equal(true);
     expect(statSync(pipe).isFIFO()).to.equal(true);
+  });
+
+  it('removes what a killed export to the same file left, and nothing of others', async () => {
+    // Its pid is another process's now.
+    const dead = processStamp().replace(/^(\d+)-\d+/, '$1-1');
+    const [gone, living, other] = [
+      `${dest}.tsbuild-${dead}`,
+      `${dest}.tsbuild-${processStamp()}`,
+      `${dest}2.tsbuild-${dead}`,
+    ];
+    for (const type of ['docker', 'tar']) {
+      for (const path of [gone, living, other]) writeFileSync(path, 'half');
+      await tsbuild.must([context, '-o', `type=${type},dest=${dest}`]);
+      expect([gone, living, other].map((path) => existsSync(path))).to.deep.equal([false, true, true]);
+    }
+    const layout = join(tmpDir(), 'layout');
+    mkdirSync(join(layout, 'blobs/sha256'), { recursive: true });
+    const half = join(layout, 'blobs/sha256', `${'0'.repeat(64)}.tsbuild-${dead}`);
+    writeFileSync(half, 'half');
+    await tsbuild.must([context, '-o', `type=oci,tar=false,dest=${layout}`]);
+    expect(existsSync(half)).to.equal(false);
+    expect(existsSync(join(layout, 'index.json'))).to.equal(true);
   });
 });
