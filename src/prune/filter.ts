@@ -21,6 +21,7 @@ const TYPES: readonly ItemType[] = [
   'log',
   'stat',
   'damaged',
+  'failed',
   'history',
 ];
 

@@ -54,6 +54,7 @@ export function takeInventory(options: InventoryOptions): Inventory {
         state.steps,
         (name) => `steps of earlier builds (${name.slice(0, 12)})`,
       ),
+      ...failedItems(options),
       ...namesIn(state.damaged).flatMap((kind) =>
         fileItems(options, 'damaged', join(state.damaged, kind), (name) => `damaged ${kind} ${name}`),
       ),
@@ -169,6 +170,19 @@ function mountItems({ state, inUseSinceMs }: InventoryOptions): StoreItem[] {
       },
     ];
   });
+}
+
+/** Temporary ones have other names; whoever cleans up after their process takes them. */
+function failedItems({ state, inUseSinceMs }: InventoryOptions): StoreItem[] {
+  return namesIn(state.failed)
+    .filter((id) => /^[0-9a-f]{8}$/.test(id))
+    .map((id) => {
+      const path = join(state.failed, id);
+      const about = join(path, 'step.json');
+      const { name = id } = readJson<{ name?: string }>(about) ?? {};
+      const lastUsedMs = modifiedMs(about);
+      return { ...item('failed', id, name, [path], lastUsedMs, inUseSinceMs), markers: [about] };
+    });
 }
 
 function fileItems(

@@ -10,6 +10,7 @@ import type { Digest } from '../oci/digest.js';
  * - `record`: what a cache key stands for
  * - `mount`: a cache mount; `source`: a repository or what is known of a URL, with its file
  * - `log`, `stat`: logs of steps and stat indexes of contexts; `damaged`: what doctor set aside
+ * - `failed`: the files of a RUN that failed, for `tsbuild debug`
  * - `history`: what the steps of earlier builds were made of, for explanations
  */
 export type ItemType =
@@ -23,6 +24,7 @@ export type ItemType =
   | 'log'
   | 'stat'
   | 'damaged'
+  | 'failed'
   | 'history';
 
 export interface StoreItem {
@@ -46,7 +48,7 @@ export interface StoreItem {
   readonly key?: Digest;
   /** The layers that a record names, base first. */
   readonly layers?: readonly Digest[];
-  /** Files that are marked as used when this is: the records that name a layer. */
+  /** Files that are marked as used when this is: the records that name a layer, or one inside of what goes. */
   readonly markers?: readonly string[];
   /** Name of the lock that whoever uses it holds. */
   readonly lock?: string;

@@ -68,6 +68,8 @@ function reasonFor(item: MeasuredItem): string {
       return 'no name refers to it';
     case 'damaged':
       return 'set aside by doctor';
+    case 'failed':
+      return 'only tsbuild debug needs it';
     case 'directory':
     case 'copy':
       return 'can be made from the layer';

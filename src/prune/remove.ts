@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { rememberPruned } from '../cache/pruned.js';
 import type { StateRoot } from '../cache/state-root.js';
+import { processStamp } from '../cache/process-stamp.js';
 import { tryLock } from '../cache/try-lock.js';
 import { throwIfAborted } from '../errors.js';
 import type { LockAcquirer } from '../graph/contract.js';
@@ -64,7 +65,7 @@ function remember(state: StateRoot, key: Digest): void {
 }
 
 async function removePath(path: string, item: StoreItem, state: StateRoot): Promise<boolean> {
-  const away = join(state.trash, `${process.pid}-${randomBytes(6).toString('hex')}`);
+  const away = join(state.trash, `${processStamp()}-${randomBytes(6).toString('hex')}`);
   try {
     renameSync(path, away);
   } catch (error) {
@@ -74,7 +75,7 @@ async function removePath(path: string, item: StoreItem, state: StateRoot): Prom
     rmSync(path, { recursive: true, force: true });
     return true;
   }
-  if (isMarked(away, item)) {
+  if (isMarked(away, path, item)) {
     putBack(away, path);
     return false;
   }
@@ -83,8 +84,9 @@ async function removePath(path: string, item: StoreItem, state: StateRoot): Prom
 }
 
 /** Whether somebody used it since it was listed. Of a directory the time says nothing: it changes with its entries. */
-function isMarked(away: string, { lastUsedMs, markers = [] }: StoreItem): boolean {
-  const stats = [away, ...markers].map((path) => statSync(path, { throwIfNoEntry: false }));
+function isMarked(away: string, path: string, { lastUsedMs, markers = [] }: StoreItem): boolean {
+  const now = (marker: string) => (marker.startsWith(`${path}/`) ? away + marker.slice(path.length) : marker);
+  const stats = [away, ...markers.map(now)].map((file) => statSync(file, { throwIfNoEntry: false }));
   return stats.some((stat) => stat?.isFile() && stat.mtimeMs > lastUsedMs);
 }
 

@@ -3,10 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processStamp } from '../../src/cache/process-stamp.js';
 import type { DiskUsage, PruneResult } from '../../src/disk.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { processesWith } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -128,6 +131,47 @@ describe('the size of the store', function () {
       const { stdout } = await store.must(['prune', '--dry-run', '--all']);
       expect(stdout).to.match(/^would free \S+MB$/m);
       expect((await store.usage()).totalBytes).to.equal(before);
+    });
+
+    it('takes the files of failed steps, but not what tsbuild debug just looks at', async () => {
+      const store = await storeWithBase();
+      const dockerfile = 'FROM base\nRUN dd if=/dev/zero of=/x bs=1024 count=3072 && false\n';
+      expect((await store.run([makeContext({ Dockerfile: dockerfile })])).status).to.equal(1);
+      const usage = await store.usage();
+      const [failed] = usage.items.filter(({ type }) => type === 'failed');
+      expect(failed).to.include({
+        description: '[2/2] RUN dd if=/dev/zero of=/x bs=1024 count=3072 && false',
+      });
+      expect(failed!.bytes).to.be.above(3 << 20);
+      expect(usage.totalBytes - duBytes(store.root)).to.be.within(-4096, 4096);
+      const id = failed!.id.slice('failed-'.length);
+
+      const inUse = join(store.root, 'pruned-meanwhile');
+      const debugging = store.run(['debug', id, '--', 'sh', '-c', 'echo; sleep 60'], {
+        onStart: (pid) => void pruneBeside(pid),
+      });
+      const pruneBeside = async (pid: number) => {
+        while (processesWith('sleep 60').length === 0) await sleep(20);
+        const { removed } = await store.prune('--filter', 'type=failed');
+        writeFileSync(inUse, JSON.stringify(removed));
+        process.kill(pid, 'SIGINT');
+      };
+      await debugging;
+      expect(readFileSync(inUse, 'utf8')).to.equal('[]');
+      const { stdout } = await store.must(['prune', '--filter', 'type=failed']);
+      expect(stdout).to.match(/^failed-\S+ +failed +3\.\d+MB .* only tsbuild debug needs it$/m);
+      expect(readdirSync(join(store.root, 'failed'))).to.deep.equal([]);
+    });
+
+    it('that was killed leaves nothing to the next command', async () => {
+      const store = await storeWithBase();
+      // Its pid is another process's now.
+      const dead = processStamp().replace(/^(\d+)-\d+/, '$1-1');
+      writeFileSync(join(store.root, 'leases', `${dead}-0`), '');
+      writeFileSync(join(store.root, 'trash', `${dead}-0123456789ab`), 'x');
+      writeFileSync(join(store.root, 'trash', `${processStamp()}-0123456789ab`), 'x');
+      await store.must(['images']);
+      expect(readdirSync(join(store.root, 'trash'))).to.deep.equal([`${processStamp()}-0123456789ab`]);
     });
 
     it('takes what the filters say', async () => {

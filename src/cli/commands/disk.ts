@@ -31,6 +31,7 @@ const TYPE_NAMES: Readonly<Record<ItemSummary['type'], string>> = {
   log: 'logs',
   stat: 'stat indexes',
   damaged: 'damaged',
+  failed: 'failed steps',
   history: 'step histories',
 };
 

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { markUsed } from '../../cache/leases.js';
+import { processStamp } from '../../cache/process-stamp.js';
 import { namesIn } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import type { Layer, SnapshotResult } from '../../graph/contract.js';
@@ -11,6 +13,7 @@ import type { SshOrigin } from './ssh-agents.js';
 /** More would fill the disk with what nobody looks at. */
 const MOST_KEPT = 3;
 const LONGEST_KEPT_MS = 7 * 86_400_000;
+/** Also says, by its mtime, when the step was last looked at. */
 const DESCRIPTION = 'step.json';
 
 /** Where the values of a build's secrets were, never what they were. */
@@ -47,7 +50,7 @@ export interface FailedStepFiles extends FailedStepDescription {
  */
 export function keepFailedStep(directory: string, upper: string, description: FailedStepDescription): string {
   const id = randomBytes(4).toString('hex');
-  const temporary = join(directory, `.${process.pid}-${id}`);
+  const temporary = join(directory, `.${processStamp()}-${id}`);
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
   renameSync(upper, join(temporary, 'upper'));
   writeFileSync(join(temporary, DESCRIPTION), JSON.stringify(description), { mode: 0o600 });
@@ -66,11 +69,11 @@ export function listFailedSteps(directory: string): FailedStepFiles[] {
     .sort((a, b) => b.failedAt.localeCompare(a.failedAt));
 }
 
-/** @param id or its beginning. @throws USAGE */
+/** Marks it as used, so that prune leaves it. @param id or its beginning. @throws USAGE */
 export function findFailedStep(directory: string, id: string): FailedStepFiles {
   const steps = listFailedSteps(directory);
   const [found, ...others] = steps.filter((step) => step.id.startsWith(id));
-  if (found && others.length === 0) return found;
+  if (found && others.length === 0 && markUsed(join(directory, found.id, DESCRIPTION))) return found;
   const known = steps.map((step) => step.id).join(', ');
   throw new BuildError(
     'USAGE',
