@@ -72,7 +72,11 @@ export async function debugStep(options: DebugOptions): Promise<number> {
       mounts: sources.mounts,
       extraHosts: step.extraHosts,
     });
-    const { exitCode } = await createExecutorSelector()().run(spec, { inherit: true, terminal }, signal);
+    const { exitCode } = await createExecutorSelector()().run(
+      spec,
+      { inherit: true, terminal, input: true },
+      signal,
+    );
     return exitCode;
   } finally {
     agents.close();

@@ -140,6 +140,13 @@ export class BuildError extends Error {
   }
 }
 
+/** The end that a signal asked for; `tsbuild run` hands it on to its program. */
+export class Interruption extends BuildError {
+  constructor(readonly signalName: NodeJS.Signals) {
+    super('INTERRUPTED', `interrupted by ${signalName}`);
+  }
+}
+
 /** What a build that keeps going ends with when more than one step failed, in the order of their failing. */
 export class StepFailures extends BuildError {
   readonly failures: readonly BuildError[];

@@ -6,10 +6,12 @@ import { openStore } from './store.js';
 import { BuildLimits } from './worker/cgroup/build-limits.js';
 import type { ResourceLimits } from './worker/cgroup/limits.js';
 import type { CapabilityChange } from './worker/executor/capabilities.js';
-import type { ProcessMount } from './worker/executor/executor.js';
+import type { ProcessMount, TmpfsMount } from './worker/executor/executor.js';
+import { runForwarding, withInit } from './worker/executor/first-process.js';
 import { createExecutorSelector } from './worker/executor/select-executor.js';
 import { prepareProcess } from './worker/ops/exec-process.js';
 import { BuildNetworks } from './worker/network/build-network.js';
+import { type PublishedPort, publishPorts } from './worker/network/published-ports.js';
 import { OverlayRoots } from './worker/snapshot/overlay.js';
 
 export interface RunOptions extends StoreOptions {
@@ -28,6 +30,14 @@ export interface RunOptions extends StoreOptions {
   readonly addHosts?: readonly string[];
   /** Directories and files of the host. */
   readonly volumes?: readonly ProcessMount[];
+  readonly tmpfs?: readonly TmpfsMount[];
+  /** The program's stdin is this process's; without it, it is empty. */
+  readonly interactive?: boolean;
+  /** The program has a terminal, where this process's stdin and stdout are one. */
+  readonly terminal?: boolean;
+  /** An init of the host is the first process: it hands signals on and waits for orphans. */
+  readonly init?: boolean;
+  readonly ports?: readonly PublishedPort[];
   readonly readOnly?: boolean;
   readonly capabilities?: CapabilityChange;
   readonly resources?: ResourceLimits;
@@ -39,9 +49,10 @@ export interface RunOptions extends StoreOptions {
 }
 
 /**
- * Runs an image with this process's stdin, stdout and stderr: ENTRYPOINT and CMD, or the command given. What it writes to its
- * files is thrown away. Resolves with its exit code, 128 + n for signal n.
- * @throws IMAGE_NOT_FOUND, USAGE when there is nothing to run, RUN_FAILED when the program cannot be started
+ * Runs an image with this process's stdout and stderr: ENTRYPOINT and CMD, or the command given. What it writes to its
+ * files is thrown away. A signal that ends this process goes to the program, which has ten seconds to end by itself. Resolves with
+ * its exit code, 128 + n for signal n.
+ * @throws IMAGE_NOT_FOUND, USAGE when there is nothing to run or an option cannot work, RUN_FAILED when the program cannot be started
  */
 export async function runImage(options: RunOptions): Promise<number> {
   const signal = options.signal ?? new AbortController().signal;
@@ -62,16 +73,19 @@ export async function runImage(options: RunOptions): Promise<number> {
   try {
     await using limited = await limits.openStep(signal, note);
     await using root = await overlays.mount(layers, signal);
-    const terminal = process.stdin.isTTY && process.stdout.isTTY;
+    const terminal = hasTerminal(options, note);
+    const init = options.init ? withInit(args) : undefined;
+    const network = await networks.open(options.network ?? 'default', note);
+    await using _published = await publishPorts(options.ports ?? [], network.process, note);
     const { spec } = prepareProcess(root, {
-      args,
+      args: init?.args ?? args,
       env: [...(config.Env ?? []), ...(terminal ? ['TERM=xterm'] : []), ...(options.env ?? [])],
       cwd: options.workdir ?? (config.WorkingDir || '/'),
       user: options.user ?? config.User ?? '',
-      network: await networks.open(options.network ?? 'default', note),
+      network,
       security: 'sandbox',
       hostname: options.hostname ?? 'tsbuild',
-      mounts: options.volumes ?? [],
+      mounts: [...(options.volumes ?? []), ...(init ? [init.mount] : [])],
       extraHosts: options.addHosts ?? [],
       ulimits: options.ulimits ?? [],
       ...(options.shmSizeBytes === undefined ? {} : { shmSizeBytes: options.shmSizeBytes }),
@@ -79,14 +93,12 @@ export async function runImage(options: RunOptions): Promise<number> {
     const limitedSpec = {
       ...spec,
       processFiles: limited.processFiles,
+      tmpfs: options.tmpfs ?? [],
       readonlyRootfs: options.readOnly ?? false,
       ...(options.capabilities ? { capabilities: options.capabilities } : {}),
     };
-    const { exitCode } = await createExecutorSelector()().run(
-      limitedSpec,
-      { inherit: true, terminal },
-      signal,
-    );
+    const io = { inherit: true, terminal, input: options.interactive ?? false } as const;
+    const { exitCode } = await runForwarding(createExecutorSelector()(), limitedSpec, io, signal);
     const outOfMemory = limited.outOfMemory();
     if (outOfMemory !== undefined) note(outOfMemory);
     return exitCode;
@@ -95,6 +107,22 @@ export async function runImage(options: RunOptions): Promise<number> {
     await limits.close();
     await overlays.close();
   }
+}
+
+/** @throws USAGE where typing is asked for and there is nothing to type on */
+function hasTerminal(
+  { terminal = false, interactive = false }: RunOptions,
+  note: (message: string) => void,
+): boolean {
+  if (!terminal) return false;
+  if (process.stdin.isTTY && process.stdout.isTTY) return true;
+  if (interactive) {
+    throw new BuildError('USAGE', '--tty: standard input and output are not a terminal', {
+      hint: 'leave -t out: -i alone reads standard input',
+    });
+  }
+  note('there is no terminal here: -t has no effect');
+  return false;
 }
 
 function commandOf(config: ContainerConfig, options: RunOptions): string[] {

@@ -1,4 +1,4 @@
-import { BuildError, exitStatusOf } from '../errors.js';
+import { exitStatusOf, Interruption } from '../errors.js';
 import { reexecInUserNamespace } from '../worker/sys/reexec.js';
 import type { CommandContext } from './command-context.js';
 import { createPaint, hasColors } from './paint.js';
@@ -33,7 +33,7 @@ function watchSignals(abandonStores: () => void): CommandContext {
       abandonStores();
       process.exit(130);
     }
-    controller.abort(new BuildError('INTERRUPTED', `interrupted by ${name}`));
+    controller.abort(new Interruption(name));
   };
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, onSignal);
   return { signal: controller.signal };

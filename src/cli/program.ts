@@ -348,6 +348,19 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
       'show a directory or file of the host, :ro for reading; repeatable',
       list,
     )
+    .option(
+      '--tmpfs <path[:options]>',
+      'memory as a directory, such as /tmp:size=64m,mode=1777; repeatable',
+      list,
+    )
+    .option(
+      '-p, --publish <ports>',
+      'a TCP port of the host that leads to the program, [ADDRESS:][PORT:]PORT; repeatable',
+      list,
+    )
+    .option('-i, --interactive', 'the program reads standard input; without it, it reads nothing')
+    .option('-t, --tty', 'the program has a terminal, where this one is')
+    .option('--init', 'an init hands signals on to the program and waits for its orphans')
     .option('--read-only', 'the image’s files cannot be written to')
     .option('--cap-add <name>', 'a capability beside Docker’s; repeatable', list)
     .option('--cap-drop <name>', 'without this capability, or ALL; repeatable', list)
@@ -359,8 +372,6 @@ function addRun(program: Command, context: CommandContext, exit: (status: number
     .option('--pids-limit <number>', 'limit of processes and threads')
     .option('--ulimit <name=soft:hard>', 'a limit, such as nofile=1024:2048; repeatable', list)
     .option('--shm-size <size>', 'size of /dev/shm, such as 128m')
-    .addOption(new Option('-i, --interactive').hideHelp())
-    .addOption(new Option('-t, --tty').hideHelp())
     .addOption(new Option('--rm').hideHelp())
     .passThroughOptions()
     .action(async (image: string, command: string[], options) => {

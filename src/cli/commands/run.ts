@@ -6,6 +6,7 @@ import { CAPABILITIES, type CapabilityChange } from '../../worker/executor/capab
 import type { ProcessMount } from '../../worker/executor/executor.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseResources } from '../resource-option.js';
+import { parsePublished, parseTmpfs } from '../run-options.js';
 import { parseBytes } from '../size-option.js';
 
 interface RunFlags extends GlobalOptions {
@@ -17,6 +18,11 @@ interface RunFlags extends GlobalOptions {
   readonly hostname?: string;
   readonly addHost?: readonly string[];
   readonly volume?: readonly string[];
+  readonly tmpfs?: readonly string[];
+  readonly publish?: readonly string[];
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly init?: boolean;
   readonly readOnly?: boolean;
   readonly capAdd?: readonly string[];
   readonly capDrop?: readonly string[];
@@ -54,6 +60,11 @@ export async function runRun(
     onNote: (message) => process.stderr.write(`${message}\n`),
     addHosts: flags.addHost ?? [],
     volumes: (flags.volume ?? []).map(parseVolume),
+    tmpfs: (flags.tmpfs ?? []).map(parseTmpfs),
+    ports: (flags.publish ?? []).map(parsePublished),
+    interactive: flags.interactive ?? false,
+    terminal: flags.tty ?? false,
+    init: flags.init ?? false,
     readOnly: flags.readOnly ?? false,
     capabilities: { add: capabilitiesOf(flags.capAdd), drop: capabilitiesOf(flags.capDrop) },
     resources: parseResources(resourceSpecs(flags)).step,

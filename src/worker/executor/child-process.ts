@@ -24,7 +24,14 @@ export function startProcess(
   env: NodeJS.ProcessEnv = runtimeEnvironment(),
 ): RunningProcess {
   if ('inherit' in io) {
-    const child = spawn(program, args, { stdio: 'inherit', env });
+    // Ctrl-C of the terminal must not end a runtime before it has ended the process; but only the terminal's own group reads from it.
+    const detached = !io.terminal && !(io.input && process.stdin.isTTY);
+    const stdio = [
+      io.input ? ('inherit' as const) : ('ignore' as const),
+      'inherit' as const,
+      'inherit' as const,
+    ];
+    const child = spawn(program, args, { stdio, env, detached });
     return { exitCode: exitOf(child), kill: () => child.kill('SIGKILL') };
   }
   const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));

@@ -91,6 +91,12 @@ function createInput(spec: ProcessSpec): SandboxInput {
     writableSys: !sandboxed,
     shmSizeKb: Math.ceil((spec.shmSizeBytes ?? 64 << 20) / 1024),
     mounts: spec.mounts.map((mount) => ({ ...mount, target: resolveInRoot(spec.rootfs, mount.target) })),
+    tmpfs: (spec.tmpfs ?? []).map(({ target, exec, readonly, data }) => ({
+      target: resolveInRoot(spec.rootfs, target),
+      exec,
+      readonly,
+      data: data.join(','),
+    })),
     maskedPaths: sandboxed ? MASKED_PATHS : [],
     readonlyPaths: sandboxed ? READONLY_PATHS : [],
     dropped: CAPABILITIES.flatMap((name, number) => (own.has(name) && !kept.has(name) ? [number] : [])),

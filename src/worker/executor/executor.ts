@@ -36,6 +36,7 @@ export interface ProcessSpec {
   /** Changes what `sandbox` gives. */
   readonly capabilities?: CapabilityChange;
   readonly mounts: readonly ProcessMount[];
+  readonly tmpfs?: readonly TmpfsMount[];
   /** Size of /dev/shm; 64 MiB without it. */
   readonly shmSizeBytes?: number;
   /** By the names of setrlimit(2) in lower case, without RLIMIT_; -1 is no limit. */
@@ -55,13 +56,23 @@ export interface ProcessMount {
   readonly readonly: boolean;
 }
 
+/** Memory as a directory, empty at the start; without set-uid and device files, and programs unless `exec`. */
+export interface TmpfsMount {
+  readonly target: string;
+  readonly exec: boolean;
+  readonly readonly: boolean;
+  /** As the file system takes them: `size=64m`, `mode=1777`. */
+  readonly data: readonly string[];
+}
+
 /**
- * Where output goes: to a listener, with an empty stdin, or to this process's own stdin, stdout and stderr. The bytes are valid
+ * Where output goes: to a listener, with an empty stdin, or to this process's own stdout and stderr, with its stdin where there
+ * is `input`. The bytes are valid
  * during the call; a promise that the listener gives back holds the process up until it is settled.
  */
 export type ProcessIo =
   | { readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void | Promise<void> }
-  | { readonly inherit: true; readonly terminal: boolean };
+  | { readonly inherit: true; readonly terminal: boolean; readonly input: boolean };
 
 export interface ProcessExit {
   /** 128 + n for a process that signal n ended. */

@@ -42,6 +42,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
     ociVersion: '1.0.2',
     process: {
       terminal,
+      ...(terminal ? consoleSize() : {}),
       user: { uid: spec.uid, gid: spec.gid, additionalGids: spec.additionalGids, umask: 0o022 },
       args: spec.args,
       env: spec.env,
@@ -53,7 +54,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
     root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
     hostname: spec.hostname,
     ...(spec.processFiles?.length ? { hooks: joinGroups(spec.processFiles) } : {}),
-    mounts: [...systemMounts(spec), ...bindMounts(spec), ...rootMount(spec)],
+    mounts: [...systemMounts(spec), ...tmpfsMounts(spec), ...bindMounts(spec), ...rootMount(spec)],
     linux: {
       namespaces: [
         { type: 'pid' },
@@ -68,6 +69,12 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
       ...(sandboxed ? { seccomp: seccompProfile(capabilities) } : {}),
     },
   };
+}
+
+/** crun makes a terminal without a size, unless it is told one. */
+function consoleSize() {
+  const { columns, rows } = process.stdout;
+  return columns && rows ? { consoleSize: { width: columns, height: rows } } : {};
 }
 
 /** The runtime calls the hook before the process starts, with its state as JSON; only the process itself is to be in the groups. */
@@ -138,6 +145,15 @@ function sysMount(spec: ProcessSpec, options: readonly string[]): OciMount {
     return { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'ro', ...options] };
   }
   return { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...options, mode] };
+}
+
+function tmpfsMounts({ tmpfs = [] }: ProcessSpec): OciMount[] {
+  return tmpfs.map(({ target, exec, readonly, data }) => ({
+    destination: target,
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'nodev', ...(exec ? [] : ['noexec']), readonly ? 'ro' : 'rw', ...data],
+  }));
 }
 
 function bindMounts(spec: ProcessSpec): OciMount[] {

@@ -20,6 +20,7 @@ export interface SandboxInput {
   readonly writableSys: boolean;
   readonly shmSizeKb: number;
   readonly mounts: readonly { source: string; target: string; readonly: boolean }[];
+  readonly tmpfs: readonly { target: string; exec: boolean; readonly: boolean; data: string }[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   /** Numbers of the capabilities to give up. */
@@ -243,6 +244,11 @@ function becomeProcess(load: (name: string) => unknown): void {
     if (input.raiseLoopback) raiseLoopback();
     if (input.networkNamespace !== '') setns(fs.openSync(input.networkNamespace, 'r'), newNetwork);
     mountSystem();
+    for (const { target, exec, readonly, data } of input.tmpfs) {
+      fs.mkdirSync(target, { recursive: true });
+      const flags = flag.nosuid | flag.nodev | (exec ? 0 : flag.noexec) | (readonly ? flag.readonly : 0);
+      mount('tmpfs', target, 'tmpfs', flags, data);
+    }
     for (const { source, target, readonly } of input.mounts) {
       makeTarget(source, target);
       bind(source, target, false);
