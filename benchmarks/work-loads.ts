@@ -33,6 +33,12 @@ function makeTree(dir: string, count: number, sizeBytes: number): void {
   }
 }
 
+/** A context of one COPY. */
+export function copyOfTree(dir: string, count: number, sizeBytes: number): void {
+  makeTree(join(dir, 'tree'), count, sizeBytes);
+  writeFileSync(join(dir, 'Dockerfile'), 'FROM bench-base\nCOPY tree /tree\n');
+}
+
 /** Ten steps, four of them small COPYs; the rest of the context is not copied. */
 function tenSteps(dir: string): void {
   makeTree(join(dir, 'rest'), 10_000, 200);
@@ -80,10 +86,7 @@ export const WORK_LOADS: readonly WorkLoad[] = [
   {
     letter: 'B',
     what: 'nothing changed, docker archive written again (64 MiB)',
-    makeContext: (dir) => {
-      makeTree(join(dir, 'tree'), 64, 1 << 20);
-      writeFileSync(join(dir, 'Dockerfile'), 'FROM bench-base\nCOPY tree /tree\n');
-    },
+    makeContext: (dir) => copyOfTree(dir, 64, 1 << 20),
     state: 'cached',
     output: 'archive',
     rounds: 9,
@@ -100,10 +103,7 @@ export const WORK_LOADS: readonly WorkLoad[] = [
   {
     letter: 'D',
     what: '1 GiB context of 2,000 files, cold, docker archive',
-    makeContext: (dir) => {
-      makeTree(join(dir, 'tree'), 2_000, 512 * 1024);
-      writeFileSync(join(dir, 'Dockerfile'), 'FROM bench-base\nCOPY tree /tree\n');
-    },
+    makeContext: (dir) => copyOfTree(dir, 2_000, 512 * 1024),
     state: 'cold',
     output: 'archive',
     limit: {
@@ -120,10 +120,7 @@ export const WORK_LOADS: readonly WorkLoad[] = [
   {
     letter: 'D4',
     what: '50,000 files of 2 KiB, cold COPY and archive',
-    makeContext: (dir) => {
-      makeTree(join(dir, 'tree'), 50_000, 2048);
-      writeFileSync(join(dir, 'Dockerfile'), 'FROM bench-base\nCOPY tree /tree\n');
-    },
+    makeContext: (dir) => copyOfTree(dir, 50_000, 2048),
     state: 'cold',
     output: 'archive',
     limit: {

@@ -1,0 +1,158 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { copyOfTree, WORK_LOADS } from '../../benchmarks/work-loads.js';
+import { makeBaseRootfs } from '../kit/base-image.js';
+import { mustRun, PROJECT, TSBUILD, tsbuildIn } from '../kit/cli.js';
+import { makeContext } from '../kit/context.js';
+import { needs } from '../kit/needs.js';
+import { startsProcess, straceFlags, type SystemCall, systemCallsOf } from '../kit/system-calls.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+
+/** What one tsbuild process does, whatever the machine's speed. Files are those of the context and of the store. */
+interface Counts {
+  readonly processes: number;
+  readonly mounts: number;
+  readonly opened: number;
+  readonly bytesRead: number;
+  readonly bytesHashed: number;
+  readonly calls: number;
+}
+
+/**
+ * Calls by which threads wait and memory grows: their number follows the scheduler and the size of the heap. Loading of
+ * programs and libraries follows the distribution.
+ */
+const UNSTEADY =
+  /^(futex|epoll_\w+|sched_\w+|m(map|unmap|protect|advise|remap)|brk|rt_sig\w+|clock_\w+|nanosleep|restart_syscall|prlimit64|rseq|set_robust_list|exit|poll|ppoll|getrandom|sigaltstack)$/;
+const MOUNTS = /^(mount|fsmount|open_tree|pivot_root)$/;
+
+const root = tmpDir();
+const contexts = tmpDir();
+const contextOf = (letter: string) => join(contexts, letter);
+const workLoad = (letter: string) => WORK_LOADS.find((load) => load.letter === letter)!;
+const tsbuild = tsbuildIn(root);
+const dest = join(tmpDir(), 'out.tar');
+
+async function countsOf(context: string, output: 'store' | 'archive'): Promise<Counts> {
+  const dir = tmpDir();
+  const trace = join(dir, 'trace');
+  const hashed = join(dir, 'hashed');
+  await mustRun('strace', [...straceFlags(trace), TSBUILD, ...buildArgs(context, output)], {
+    env: {
+      TSBUILD_ROOT: root,
+      NODE_OPTIONS: `--require=${join(PROJECT, 'test/fixtures/count-hashed.cjs')}`,
+      HASHED_BYTES_FILE: hashed,
+    },
+  });
+  const calls = systemCallsOf(trace);
+  const isOfBuild = ({ text }: SystemCall) => text.includes(`<${root}`) || text.includes(`<${context}`);
+  return {
+    processes: calls.filter(startsProcess).length,
+    mounts: calls.filter(({ name }) => MOUNTS.test(name)).length,
+    opened: calls.filter((call) => /^open(at2?)?$/.test(call.name) && call.result! >= 0 && isOfBuild(call))
+      .length,
+    bytesRead: sumOfResults(
+      calls.filter(
+        (call) => /^(p?readv?(64|2)?|sendfile|copy_file_range)$/.test(call.name) && isOfBuild(call),
+      ),
+    ),
+    bytesHashed: Number(readFileSync(hashed, 'utf8')),
+    calls: calls.filter(({ name }) => !UNSTEADY.test(name)).length,
+  };
+}
+
+const sumOfResults = (calls: readonly SystemCall[]) =>
+  calls.reduce((sum, { result }) => sum + Math.max(0, result ?? 0), 0);
+
+function buildArgs(context: string, output: 'store' | 'archive'): string[] {
+  const target = output === 'archive' ? ['-o', `type=docker,dest=${dest}`] : [];
+  return [context, '-t', 'app', '-q', ...target];
+}
+
+/** Fails with the counts that grew. A limit is what was counted, with a margin where the count is not the same each time. */
+function expectAtMost(counts: Counts, limits: Counts): void {
+  const grown = (Object.keys(limits) as (keyof Counts)[])
+    .filter((name) => counts[name] > limits[name])
+    .map((name) => `${name}: ${counts[name]}, at most ${limits[name]}`);
+  expect(grown, `counts that grew: ${grown.join('; ')}`).to.deep.equal([]);
+}
+
+interface Case {
+  readonly letter: 'A1' | 'A2' | 'B' | 'C' | 'D';
+  readonly limits: Counts;
+  /** In place of the work load's own context, which is large. */
+  readonly makeContext?: (dir: string) => void;
+}
+
+const CASES: readonly Case[] = [
+  {
+    letter: 'A1',
+    limits: { processes: 0, mounts: 0, opened: 11, bytesRead: 17_000, bytesHashed: 21_000, calls: 620 },
+  },
+  {
+    letter: 'A2',
+    limits: {
+      processes: 0,
+      mounts: 0,
+      opened: 112,
+      bytesRead: 1_500_000,
+      bytesHashed: 3_000_000,
+      calls: 11_500,
+    },
+  },
+  {
+    letter: 'B',
+    limits: { processes: 0, mounts: 0, opened: 14, bytesRead: 16_000, bytesHashed: 28_000, calls: 700 },
+  },
+  {
+    // Six of the processes and three of the mounts are the network's and the mount namespace's, the others the steps'.
+    letter: 'C',
+    limits: { processes: 16, mounts: 24, opened: 265, bytesRead: 45_000, bytesHashed: 185_000, calls: 4_900 },
+  },
+  {
+    // Each byte is read for its key, for its layer and for the archive, and hashed the first two times.
+    letter: 'D',
+    makeContext: (dir) => copyOfTree(dir, 64, 512 * 1024),
+    limits: {
+      processes: 0,
+      mounts: 0,
+      opened: 165,
+      bytesRead: 104_000_000,
+      bytesHashed: 68_000_000,
+      calls: 1_800,
+    },
+  },
+];
+
+describe('what a build costs, counted', function () {
+  this.timeout(120_000);
+
+  before(async function () {
+    needs(this, 'root', { program: 'crun' }, { program: 'busybox' }, { program: 'strace' });
+    const base = makeContext({
+      Dockerfile: 'FROM scratch\nCOPY . /\nCMD ["/bin/sh"]\n',
+      '.dockerignore': 'Dockerfile\n.dockerignore\n',
+    });
+    makeBaseRootfs(base);
+    await tsbuild.must([base, '-t', 'bench-base']);
+    for (const { letter, makeContext: makeOwn } of CASES) {
+      mkdirSync(contextOf(letter));
+      (makeOwn ?? workLoad(letter).makeContext)(contextOf(letter));
+    }
+    // Files younger than this are read again, in case they were written in the same tick of the clock.
+    await sleep(2_100);
+  });
+
+  for (const { letter, limits } of CASES) {
+    const { what, state, output } = workLoad(letter);
+
+    it(`stays within the limits of ${letter} (${what})`, async () => {
+      const context = contextOf(letter);
+      if (state === 'cached') for (let i = 0; i < 2; i++) await tsbuild.must(buildArgs(context, output));
+      const counts = await countsOf(context, output);
+      expectAtMost(counts, limits);
+    });
+  }
+});
