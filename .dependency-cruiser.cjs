@@ -2,7 +2,7 @@
 const ranks = [
   ['^src/(errors|explanation|progress|config)\\.ts$', '^src/oci/', '^src/secrets/'],
   ['^src/graph/'],
-  ['^src/frontend/', '^src/cache/'],
+  ['^src/frontend/', '^src/cache/', '^src/bake/'],
   ['^src/solver/', '^src/worker/'],
   ['^src/exporter/', '^src/doctor/', '^src/prune/'],
   ['^src/[^/]+\\.ts$'],
@@ -58,7 +58,7 @@ const doors = {
   ssri: '^src/oci/digest\\.ts$',
   'p-queue': '^src/solver/',
   commander: '^src/cli/',
-  yaml: '^src/config\\.ts$',
+  yaml: '^src/(config|bake/compose)\\.ts$',
 };
 for (const [name, door] of Object.entries(doors)) {
   forbidden.push({

@@ -11,6 +11,7 @@ export const version = typeof TSBUILD_VERSION === 'string' ? TSBUILD_VERSION : '
 
 const COMMANDS = [
   'build',
+  'bake',
   'images',
   'inspect',
   'history',
@@ -117,6 +118,7 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
   addBuild(program, context, exit);
+  addBake(program, context, exit);
   addImageCommands(program, context);
   addTransferCommands(program, context);
   addRun(program, context, exit);
@@ -259,6 +261,27 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
     const { runBuild } = await import('./commands/build.js');
     exit(await runBuild(path, options, context));
   });
+}
+
+function addBake(program: Command, context: CommandContext, exit: (status: number) => void): void {
+  withStoreOptions(program.command('bake'))
+    .description('build the targets of docker-bake.hcl, docker-bake.json or compose.yaml')
+    .argument('[target...]', 'targets, groups, or patterns such as "app-*" (default: default)')
+    .option('-f, --file <file>', 'a bake file, - for standard input; repeatable', list)
+    .option('--set <target.key=value>', 'set a key of targets, += to add; repeatable', list)
+    .option('--var <name=value>', 'set a variable; repeatable', list)
+    .option('--print', 'print the targets as JSON, build nothing')
+    .option('--list <what>', 'targets or variables, or type=targets,format=json')
+    .option('--no-cache', 'run every step again')
+    .option('--pull', 'ask the registry for FROM images')
+    .option('--push', 'push the images of targets that have no other output')
+    .option('--load', 'give targets that have no other output type=docker')
+    .option('--provenance <value>', 'the same as --set *.attest=type=provenance')
+    .option('--sbom <value>', 'the same as --set *.attest=type=sbom')
+    .action(async (targets: string[], options) => {
+      const { runBake } = await import('./commands/bake.js');
+      exit(await runBake(targets, options, context));
+    });
 }
 
 function addImageCommands(program: Command, context: CommandContext): void {

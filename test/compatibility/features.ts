@@ -173,7 +173,7 @@ const CALLS = section('Descriptions', [
     /convertllb gives the vertices of the target/,
     /convertllb shows no secret/,
   ],
-  ['`bake --print`, `bake --list`'],
+  ['`bake --print`, `bake --list`', /^bake prints what buildx prints /, /^bake refuses what buildx refuses /],
 ]);
 
 /** What BuildKit 0.32 has for Dockerfiles. */
