@@ -1,4 +1,5 @@
 export { build } from './build.js';
+export { buildTargets, type TargetBuild } from './bake.js';
 export { checkBuild, describeDefinition, listTargets, outlineBuild } from './describe.js';
 export {
   imageHistory,

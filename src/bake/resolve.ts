@@ -31,8 +31,10 @@ export function resolvePlan(
     name: DEFAULT_TARGET,
     targets: [...byDefault].sort(),
   });
+  const targetNames = [...targets.keys()];
   for (const target of [...targets.values()]) resolver.addLinks(target, targets, []);
   return {
+    asked: targetNames,
     groups,
     targets: new Map([...targets].map(([name, target]) => [name, withSourceDate(target, env)])),
   };

@@ -130,10 +130,12 @@ export function normalizeTarget(target: Target): Target {
 export interface BakePlan {
   readonly groups: ReadonlyMap<string, Group>;
   readonly targets: ReadonlyMap<string, Target>;
+  /** Those of the targets that were asked for by name or group; others are there for links. */
+  readonly asked: readonly string[];
 }
 
 /** `bake --print`: byte for byte as buildx prints it. */
-export function formatPlan({ groups, targets }: BakePlan): string {
+export function formatPlan({ groups, targets }: Omit<BakePlan, 'asked'>): string {
   const byName = <T>(all: ReadonlyMap<string, T>, print: (one: T) => Record<string, unknown>) =>
     Object.fromEntries(
       [...all].map(([name, one]) => [name, print(one)] as const).sort(([a], [b]) => (a < b ? -1 : 1)),

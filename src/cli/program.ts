@@ -278,6 +278,13 @@ function addBake(program: Command, context: CommandContext, exit: (status: numbe
     .option('--load', 'give targets that have no other output type=docker')
     .option('--provenance <value>', 'the same as --set *.attest=type=provenance')
     .option('--sbom <value>', 'the same as --set *.attest=type=sbom')
+    .option('--allow <right>', 'let targets ask for network.host or security.insecure; repeatable', list)
+    .option('--jobs <number>', 'RUN steps of a target at once (default: the number of CPUs)')
+    .option('--metadata-file <file>', 'write digests and names of each target as JSON to a file')
+    .addOption(
+      new Option('--progress <mode>', 'how progress is shown on standard error').choices([...PROGRESS_MODES]),
+    )
+    .option('-q, --quiet', 'print the image IDs only')
     .action(async (targets: string[], options) => {
       const { runBake } = await import('./commands/bake.js');
       exit(await runBake(targets, options, context));

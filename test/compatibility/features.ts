@@ -126,6 +126,7 @@ const CONTEXTS = section('Contexts and .dockerignore', [
   ['`scratch` and `context` cannot be replaced', /with the names of the main context/],
   ['git contexts: ref, directory', /are contexts, with a ref and a directory/],
   ['URL contexts: archive or Dockerfile', /come from a URL: an archive/],
+  ['`target:` and `service:` link targets of a bake file', /^bake builds target: contexts /],
 ]);
 
 const RULES = [

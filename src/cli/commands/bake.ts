@@ -1,11 +1,16 @@
 import { formatTargets, formatVariables } from '../../bake/list.js';
 import { type BakeInputs, readBake } from '../../bake/read-bake.js';
 import { DEFAULT_TARGET, resolvePlan } from '../../bake/resolve.js';
-import { formatPlan } from '../../bake/target.js';
+import { type BakePlan, formatPlan } from '../../bake/target.js';
+import { buildTargets } from '../../bake.js';
 import { BuildError } from '../../errors.js';
 import { formatPlatform, hostPlatform } from '../../oci/platform.js';
-import type { CommandContext, GlobalOptions } from '../command-context.js';
+import type { BuildResult } from '../../options.js';
+import { targetBuild } from '../bake-options.js';
+import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { splitCsv } from '../output-option.js';
+import { createDisplay, type ProgressMode } from '../progress/display.js';
+import { imageIdOf, jobsOf, metadataOf, writeResult } from './build.js';
 
 export interface BakeFlags extends GlobalOptions {
   readonly file?: readonly string[];
@@ -20,13 +25,17 @@ export interface BakeFlags extends GlobalOptions {
   readonly load?: boolean;
   readonly provenance?: string;
   readonly sbom?: string;
+  readonly allow?: readonly string[];
+  readonly jobs?: string;
+  readonly metadataFile?: string;
+  readonly quiet?: boolean;
 }
 
 /** `tsbuild bake`. Gives the exit status. */
 export async function runBake(
   names: readonly string[],
   flags: BakeFlags,
-  _context: CommandContext,
+  context: CommandContext,
 ): Promise<number> {
   const list = flags.list === undefined ? undefined : parseList(flags.list);
   if (list && flags.print)
@@ -43,9 +52,42 @@ export async function runBake(
     process.stdout.write(formatPlan(plan));
     return 0;
   }
-  throw new BuildError('UNSUPPORTED', 'bake only prints in this version', {
-    hint: 'add --print or --list=targets',
+  await buildPlan(plan, flags, context);
+  return 0;
+}
+
+async function buildPlan(plan: BakePlan, flags: BakeFlags, context: CommandContext): Promise<void> {
+  const allowed = (flags.allow ?? []).flatMap((rights) => rights.split(','));
+  const jobs = flags.jobs === undefined ? {} : { jobs: jobsOf(flags.jobs) };
+  const builds = [...plan.targets.values()].map((target) => {
+    const one = targetBuild(target, allowed);
+    return { ...one, options: { ...one.options, ...jobs } };
   });
+  const toStdout = builds.flatMap(({ name, options: { outputs = [] } }) =>
+    outputs.some(({ type, dest }) => dest === '-' || (type === 'tar' && dest === undefined)) ? [name] : [],
+  );
+  if (toStdout.length > 1)
+    throw new BuildError('USAGE', `targets ${toStdout.join(' and ')} both write to standard output`, {
+      hint: 'give all but one a dest',
+    });
+  const mode = flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode);
+  const display = createDisplay(mode, process.stderr);
+  let results: ReadonlyMap<string, BuildResult>;
+  try {
+    const onProgress = display.show.bind(display);
+    results = await buildTargets(builds, { ...storeOptions(flags, context), onProgress });
+  } finally {
+    display.close();
+  }
+  if (flags.metadataFile !== undefined) {
+    const metadata = Object.fromEntries([...results].map(([name, result]) => [name, metadataOf(result)]));
+    writeResult(flags.metadataFile, `${JSON.stringify(metadata, null, 2)}\n`);
+  }
+  if (flags.quiet)
+    for (const name of plan.asked) {
+      const id = imageIdOf(results.get(name)!);
+      if (id) process.stdout.write(`${id}\n`);
+    }
 }
 
 /** `--list`: what, and whether as JSON. */

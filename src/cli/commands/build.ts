@@ -209,7 +209,8 @@ function outputsOf(flags: BuildFlags): OutputSpec[] {
   return outputs.map((output) => (output.type === 'image' ? { ...output, push: true } : output));
 }
 
-function jobsOf(text: string): number {
+/** @throws USAGE */
+export function jobsOf(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
   throw new BuildError('USAGE', `--jobs "${text}" is not a number of 1 or more`);
 }
@@ -233,11 +234,12 @@ function timeoutsOf({ timeout, stepTimeout, idleTimeout }: BuildFlags): Partial<
 }
 
 /** As buildx: the config's digest, for several platforms the index's. */
-function imageIdOf(result: BuildResult): string | undefined {
+export function imageIdOf(result: BuildResult): string | undefined {
   return result.platforms.length === 1 ? result.platforms[0]!.imageId : result.descriptor?.digest;
 }
 
-function metadataOf(result: BuildResult): Record<string, unknown> {
+/** What --metadata-file says of a build. */
+export function metadataOf(result: BuildResult): Record<string, unknown> {
   const id = result.platforms.length === 1 ? result.platforms[0]!.imageId : undefined;
   return {
     ...(id ? { 'containerimage.config.digest': id } : {}),
@@ -248,7 +250,8 @@ function metadataOf(result: BuildResult): Record<string, unknown> {
   };
 }
 
-function writeResult(file: string, text: string): void {
+/** @throws EXPORT_FAILED */
+export function writeResult(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (error) {
