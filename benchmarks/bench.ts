@@ -1,122 +1,206 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeBaseRootfs } from '../test/kit/base-image.js';
-import { type Builder, createBuildah, createTsbuild, startDocker } from './builders.js';
-import { WORK_LOADS, type WorkLoad } from './work-loads.js';
+import { findProgram } from '../test/kit/needs.js';
+import { type Registry, startRegistry } from '../test/kit/registry.js';
+import { type Builder, type Command, createBuildah, createTsbuild, startDocker } from './builders.js';
+import { measureRun } from './measure.js';
+import { plotRows, plotSeries } from './plot.js';
+import {
+  compareReports,
+  formatRow,
+  formatSeries,
+  previousReport,
+  type Report,
+  type Row,
+  rowOf,
+  type Series,
+} from './report.js';
+import { type Bench, measureGrowth, measureMemory } from './scale.js';
+import { EDITED_FILE, type Limit, type Site, WORK_LOADS, type WorkLoad } from './work-loads.js';
 
 /**
  * Measures tsbuild beside real builders in one run, round by round in turns, so that ratios hold on a noisy machine.
  *
- *   npm run bench -- [--quick] [--only A1,C] [--peer docker|buildah]
+ *   npm run bench -- [--quick] [--only A1,C,H,I] [--peer docker|buildah|none] [--scale 0.1] [--rounds N]
+ *
+ * `--scale` multiplies the sizes of the letters that are about sizes (A3, D, F, G, H, I).
  */
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean' }, only: { type: 'string' }, peer: { type: 'string', multiple: true } },
+  options: {
+    quick: { type: 'boolean' },
+    only: { type: 'string' },
+    peer: { type: 'string', multiple: true },
+    scale: { type: 'string', default: '1' },
+    rounds: { type: 'string' },
+  },
 });
+const scale = Number(values.scale);
+const only = values.only?.split(',');
+const QUICK_ROUNDS = 3;
+const FULL_ROUNDS = 7;
 
-interface Row {
-  readonly letter: string;
-  readonly what: string;
-  readonly medians: Readonly<Record<string, number>>;
-  readonly spreads: Readonly<Record<string, number>>;
+const roundsOf = (rounds: number) =>
+  values.rounds ? Number(values.rounds) : values.quick ? Math.min(QUICK_ROUNDS, rounds) : rounds;
+const isWanted = (letter: string, long = false) => (only ? only.includes(letter) : !(values.quick && long));
+
+/** What all work loads of a run share. */
+interface Machinery {
+  readonly builders: readonly Builder[];
+  readonly dir: string;
+  readonly rootfs: string;
+  readonly rootfsTar: string;
+  readonly registry: Registry | undefined;
 }
 
-const median = (times: readonly number[]) => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
-
-/** Milliseconds of one whole process. */
-function time(args: readonly string[], env: NodeJS.ProcessEnv = {}): number {
-  const started = performance.now();
-  const result = spawnSync(args[0]!, args.slice(1), {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-    encoding: 'utf8',
-  });
-  const elapsed = performance.now() - started;
-  if (result.status !== 0) throw new Error(`${args.join(' ')} ended with ${result.status}: ${result.stderr}`);
-  return elapsed;
+function mustRun(args: readonly string[]): void {
+  const { status, stderr } = spawnSync(args[0]!, args.slice(1), { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
 }
 
-function measure(load: WorkLoad, builders: readonly Builder[], dir: string): Row {
-  const context = join(dir, `context-${load.letter}`);
-  mkdirSync(context);
-  load.makeContext(context);
-  const times = new Map<string, number[]>();
-  const record = (name: string, elapsedMs: number) =>
-    times.set(name, [...(times.get(name) ?? []), elapsedMs]);
-  const build = (builder: Builder) => {
-    const dest = join(dir, 'out.tar');
+/** Puts the image of that context into the registry, gzip compressed; gives the context of a build on top of it. */
+async function pushImage({ builders, dir, registry }: Machinery, context: string): Promise<string> {
+  const tar = join(dir, 'pulled.tar');
+  await measureRun(builders[0]!.command(context, 'archive', tar)!);
+  const image = `${registry!.host}/pulled:1`;
+  mustRun(['skopeo', 'copy', '-q', '--dest-tls-verify=false', `docker-archive:${tar}`, `docker://${image}`]);
+  rmSync(tar);
+  const above = mkdtempSync(join(dir, 'pulling-'));
+  writeFileSync(join(above, 'Dockerfile'), `FROM ${image}\nRUN true\n`);
+  return above;
+}
+
+async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
+  const { builders, dir, registry } = machinery;
+  const made = mkdtempSync(join(dir, `context-${load.letter}-`));
+  load.makeContext(made, scale);
+  const context = load.state === 'pulled' ? await pushImage(machinery, made) : made;
+  const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
+  const dest = join(dir, 'out.tar');
+  const able = builders.filter((builder) => builder.command(context, load.output, dest));
+  const build = async (builder: Builder) => {
     rmSync(dest, { force: true });
-    const { args, env } = builder.command(context, load.output, dest);
-    return time(args, env);
+    return (await measureRun(builder.command(context, load.output, dest)!)).elapsedMs;
   };
-  if (load.state === 'cached') for (const builder of builders) for (let i = 0; i < 2; i++) build(builder);
-  const rounds = values.quick ? Math.min(3, load.rounds) : load.rounds;
+  const isPrimed = load.state === 'cached' || load.state === 'edited';
+  if (isPrimed) for (const builder of able) for (let i = 0; i < 2; i++) await build(builder);
+  const rounds = roundsOf(load.rounds);
+  const blobs = registry ? join(registry.data, 'docker/registry/v2/blobs/sha256') : '';
   for (let round = 0; round < rounds; round++) {
-    for (const builder of builders) {
+    for (const builder of able) {
       if (load.state === 'cold') builder.dropCache();
-      record(builder.name, build(builder));
+      if (load.state === 'pulled') builder.dropImages();
+      if (load.state === 'edited') writeFileSync(join(context, EDITED_FILE), `console.log(${Date.now()});\n`);
+      times.get(builder.name)!.push(await build(builder));
     }
-    if (load.limit) record(load.limit.name, time(load.limit.command(context)));
+    if (load.limit) await measureLimit(load.limit, { context, rootfs: machinery.rootfs, blobs, dir }, times);
   }
-  rmSync(context, { recursive: true, force: true });
-  const entries = [...times];
-  return {
-    letter: load.letter,
-    what: load.what,
-    medians: Object.fromEntries(entries.map(([name, list]) => [name, Math.round(median(list))])),
-    spreads: Object.fromEntries(
-      entries.map(([name, list]) => [name, Math.round(Math.max(...list) - Math.min(...list))]),
-    ),
-  };
+  for (const used of new Set([made, context])) rmSync(used, { recursive: true, force: true });
+  if (load.state === 'pulled') for (const builder of able) await builder.prepare(machinery.rootfsTar);
+  return rowOf({ ...load, unit: 'ms' }, times);
 }
 
-function print(row: Row): void {
-  console.log(`\n${row.letter}  ${row.what}`);
-  const own = row.medians['tsbuild']!;
-  for (const [name, ms] of Object.entries(row.medians)) {
-    const ratio = name === 'tsbuild' ? '' : `  tsbuild/${name} = ${(own / ms).toFixed(2)}`;
-    console.log(`  ${name.padEnd(20)} ${String(ms).padStart(7)} ms  (spread ${row.spreads[name]})${ratio}`);
+async function measureLimit(
+  limit: Limit,
+  { dir, ...site }: Omit<Site, 'scratch'> & { readonly dir: string },
+  times: Map<string, number[]>,
+): Promise<void> {
+  if (missing(limit.needs).length > 0) return;
+  const scratch = mkdtempSync(join(dir, 'limit-'));
+  const command: Command = { args: limit.command({ ...site, scratch }) };
+  const { elapsedMs } = await measureRun(command);
+  rmSync(scratch, { recursive: true, force: true });
+  times.set(limit.name, [...(times.get(limit.name) ?? []), elapsedMs]);
+}
+
+const missing = (programs: readonly string[]) => programs.filter((name) => findProgram(name) === undefined);
+
+/** Why that work load cannot be measured here. */
+function obstacle(load: WorkLoad, { registry, builders }: Machinery): string | undefined {
+  if (load.state === 'pulled' && !registry) return 'it needs docker-registry and skopeo';
+  if (load.output === 'load' && !builders.some(({ name }) => name === 'docker build'))
+    return 'it needs docker.io';
+  return undefined;
+}
+
+async function startBuilders(dir: string): Promise<Builder[]> {
+  const wanted = (name: string) => !values.peer || values.peer.some((peer) => name.startsWith(peer));
+  const docker = wanted('docker') ? await startDocker(dir) : undefined;
+  const buildah = wanted('buildah') ? createBuildah(dir, docker?.engine) : undefined;
+  if (!docker && wanted('docker'))
+    console.log('docker build is not installed here (apt-get install docker.io)');
+  if (!buildah && wanted('buildah')) console.log('buildah is not installed here (apt-get install buildah)');
+  return [createTsbuild(dir, docker?.engine), docker, buildah].filter((builder) => builder !== undefined);
+}
+
+async function measureAll(machinery: Machinery): Promise<Pick<Report, 'rows' | 'series'>> {
+  const rows: Row[] = [];
+  const add = (row: Row) => {
+    rows.push(row);
+    console.log(formatRow(row));
+  };
+  for (const load of WORK_LOADS.filter(({ letter, long }) => isWanted(letter, long))) {
+    const reason = obstacle(load, machinery);
+    const lacking = missing(load.limit?.needs ?? []);
+    if (lacking.length > 0)
+      console.log(`\n${load.letter}: no limit is measured without ${lacking.join(', ')}`);
+    if (reason !== undefined) console.log(`\n${load.letter}: left out, ${reason}`);
+    else add(await measure(load, machinery));
   }
+  const bench: Bench = {
+    tsbuild: machinery.builders[0]!,
+    dir: machinery.dir,
+    scale,
+    rounds: roundsOf(FULL_ROUNDS),
+  };
+  if (isWanted('H', true)) (await measureMemory(bench)).forEach(add);
+  const series: readonly Series[] = isWanted('I', true) ? await measureGrowth(bench) : [];
+  for (const one of series) console.log(formatSeries(one));
+  return { rows, series };
+}
+
+/** Keeps the report and its plots; tells what changed since the one before. */
+function keep(report: Report): void {
+  const results = join(import.meta.dirname, 'results');
+  mkdirSync(results, { recursive: true });
+  const before = previousReport(results, scale);
+  if (before) console.log([`\nsince ${before.date}:`, ...compareReports(before, report)].join('\n'));
+  const file = join(results, report.date.replace(/[:.]/g, '-'));
+  writeFileSync(`${file}.json`, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(`${file}.svg`, plotRows(report.rows));
+  if (report.series.length > 0) writeFileSync(`${file}-growth.svg`, plotSeries(report.series));
+  console.log(`\nwritten to ${file}.json, with plots beside it`);
 }
 
 async function main(): Promise<void> {
   const dir = mkdtempSync('/var/tmp/tsbuild-bench-');
-  const builders: Builder[] = [createTsbuild(dir)];
+  const date = new Date().toISOString();
+  const load = loadavg()[0];
+  let builders: Builder[] = [];
+  let registry: Registry | undefined;
   try {
-    const wanted = (name: string) => !values.peer || values.peer.some((peer) => name.startsWith(peer));
-    const docker = wanted('docker') ? await startDocker(dir) : undefined;
-    const buildah = wanted('buildah') ? createBuildah(dir) : undefined;
-    if (docker) builders.push(docker);
-    if (buildah) builders.push(buildah);
-    for (const [name, peer] of [
-      ['docker build', docker],
-      ['buildah', buildah],
-    ] as const) {
-      if (!peer && wanted(name))
-        console.log(`${name} is not installed here (apt-get install docker.io buildah)`);
-    }
+    builders = await startBuilders(dir);
+    if (isWanted('F', true) && missing(['docker-registry', 'skopeo']).length === 0)
+      registry = await startRegistry();
     const rootfs = makeBaseRootfs(join(dir, 'rootfs'));
     const rootfsTar = join(dir, 'rootfs.tar');
-    time(['tar', '--numeric-owner', '-cf', rootfsTar, '-C', rootfs, '.']);
+    mustRun(['tar', '--numeric-owner', '-cf', rootfsTar, '-C', rootfs, '.']);
     for (const builder of builders) await builder.prepare(rootfsTar);
-    const only = values.only?.split(',');
-    const rows: Row[] = [];
-    for (const load of WORK_LOADS) {
-      if (only ? !only.includes(load.letter) : values.quick && load.long) continue;
-      const row = measure(load, builders, dir);
-      rows.push(row);
-      print(row);
-    }
-    const results = join(import.meta.dirname, 'results');
-    mkdirSync(results, { recursive: true });
-    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release(), node: process.version };
-    const file = join(results, `${new Date().toISOString().replace(/[:.]/g, '-')}.json`);
-    writeFileSync(file, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
-    console.log(`\nwritten to ${file}`);
+    const machine = {
+      cpu: cpus()[0]?.model,
+      cores: cpus().length,
+      memoryBytes: totalmem(),
+      kernel: release(),
+      node: process.version,
+      load,
+    };
+    keep({ date, machine, scale, ...(await measureAll({ builders, dir, rootfs, rootfsTar, registry })) });
   } finally {
     for (const builder of builders) await builder.stop();
+    await registry?.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TSBUILD } from '../test/kit/cli.js';
 import { findProgram } from '../test/kit/needs.js';
+import type { Output } from './work-loads.js';
 
 /** A builder under measurement: how it builds, and how its cache is dropped. All state is below one directory. */
 export interface Builder {
@@ -11,7 +12,10 @@ export interface Builder {
   /** Gives the builder the base image `bench-base` from a root file system. */
   prepare(rootfsTar: string): Promise<void>;
   dropCache(): void;
-  command(context: string, output: 'store' | 'archive', dest: string): Command;
+  /** Drops its images too, `bench-base` with them. */
+  dropImages(): void;
+  /** Undefined where the builder cannot do that. */
+  command(context: string, output: Output, dest: string): Command | undefined;
   /** Builds an image of a project; prints each step, for `stepsRun`. */
   build(context: string, image: ImageRequest): Command;
   /** The RUN, COPY, ADD and WORKDIR steps that were not cached, from what `build` printed. */
@@ -67,24 +71,32 @@ function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
   if (result.status !== 0) throw new Error(`${args.join(' ')} ended with ${result.status}: ${result.stderr}`);
 }
 
-export function createTsbuild(dir: string): Builder {
+const loadInto = (engine: string, archive: string) => `docker -H ${engine} load -q -i ${archive}`;
+
+/** Options of tsbuild for an output. */
+const TSBUILD_OUTPUTS: Readonly<Record<Exclude<Output, 'load'>, (dest: string) => readonly string[]>> = {
+  store: () => [],
+  archive: (dest) => ['-o', `type=docker,dest=${dest}`],
+  'oci-gzip': (dest) => ['-o', `type=oci,compression=gzip,dest=${dest}`],
+  'oci-zstd': (dest) => ['-o', `type=oci,compression=zstd,dest=${dest}`],
+};
+
+/** With the socket of an engine it can load images there. */
+export function createTsbuild(dir: string, engine?: string): Builder {
   const root = join(dir, 'tsbuild');
   const env = { TSBUILD_ROOT: root };
   return {
     name: 'tsbuild',
     prepare: async (rootfsTar) => run([TSBUILD, 'import', rootfsTar, 'bench-base'], env),
     dropCache: () => rmSync(join(root, 'records'), { recursive: true, force: true }),
-    command: (context, output, dest) => ({
-      args: [
-        TSBUILD,
-        context,
-        ...(output === 'archive' ? ['-o', `type=docker,dest=${dest}`] : []),
-        '-t',
-        'bench',
-        '-q',
-      ],
-      env,
-    }),
+    dropImages: () => rmSync(root, { recursive: true, force: true }),
+    command: (context, output, dest) => {
+      const args = [TSBUILD, context, '-t', 'bench', '-q'];
+      if (output !== 'load') return { args: [...args, ...TSBUILD_OUTPUTS[output](dest)], env };
+      if (engine === undefined) return undefined;
+      const script = `${args.join(' ')} -o type=docker,dest=${dest} > /dev/null && ${loadInto(engine, dest)}`;
+      return { args: ['sh', '-c', script], env };
+    },
     build: (context, image) => ({
       args: [
         TSBUILD,
@@ -105,7 +117,7 @@ export function createTsbuild(dir: string): Builder {
 }
 
 /** Docker's engine with its BuildKit, warm, on its own socket. */
-export async function startDocker(dir: string): Promise<Builder | undefined> {
+export async function startDocker(dir: string): Promise<(Builder & { readonly engine: string }) | undefined> {
   const dockerd = findProgram('dockerd');
   const docker = ['/usr/bin/docker', findProgram('docker')].find((path) => path && existsSync(path));
   if (!dockerd || !docker) return undefined;
@@ -124,19 +136,20 @@ export async function startDocker(dir: string): Promise<Builder | undefined> {
   }
   return {
     name: 'docker build',
+    engine: socket,
     prepare: async (rootfsTar) => run([docker, 'import', rootfsTar, 'bench-base'], env),
     dropCache: () => run([docker, 'builder', 'prune', '-af'], env),
-    command: (context, output, dest) => ({
-      args:
-        output === 'archive'
-          ? [
-              'sh',
-              '-c',
-              `${docker} build -q -t bench ${context} > /dev/null && ${docker} save bench -o ${dest}`,
-            ]
-          : [docker, 'build', '-q', '-t', 'bench', context],
-      env,
-    }),
+    dropImages: () => {
+      run([docker, 'system', 'prune', '-af'], env);
+      run([docker, 'builder', 'prune', '-af'], env);
+    },
+    command: (context, output, dest) => {
+      // Its BuildKit writes no OCI archives.
+      if (output === 'oci-gzip' || output === 'oci-zstd') return undefined;
+      const build = [docker, 'build', '-q', '-t', 'bench', context];
+      if (output !== 'archive') return { args: build, env };
+      return { args: ['sh', '-c', `${build.join(' ')} > /dev/null && ${docker} save bench -o ${dest}`], env };
+    },
     build: (context, image) => ({
       args: [
         docker,
@@ -165,7 +178,15 @@ export async function startDocker(dir: string): Promise<Builder | undefined> {
   };
 }
 
-export function createBuildah(dir: string): Builder | undefined {
+/** Where buildah puts an image, with the options for it. */
+const BUILDAH_OUTPUTS: Readonly<Record<Exclude<Output, 'store' | 'load'>, (dest: string) => string>> = {
+  archive: (dest) => `bench docker-archive:${dest}:bench:latest`,
+  'oci-gzip': (dest) => `--compression-format gzip bench oci-archive:${dest}`,
+  'oci-zstd': (dest) => `--compression-format zstd bench oci-archive:${dest}`,
+};
+
+/** With the socket of an engine it can load images there. */
+export function createBuildah(dir: string, engine?: string): Builder | undefined {
   const buildah = findProgram('buildah');
   if (!buildah) return undefined;
   const storage = ['--root', join(dir, 'buildah/root'), '--runroot', join(dir, 'buildah/run')];
@@ -180,13 +201,15 @@ export function createBuildah(dir: string): Builder | undefined {
       run([buildah, ...storage, 'rm', name]);
     },
     dropCache: () => spawnSync(buildah, [...storage, 'rmi', '-f', 'bench'], { stdio: 'ignore' }),
-    command: (context, output, dest) => ({
-      args: [
-        'sh',
-        '-c',
-        `${command} build -q --layers --isolation chroot -t bench ${context} > /dev/null${output === 'archive' ? ` && ${command} push -q bench docker-archive:${dest}` : ''}`,
-      ],
-    }),
+    dropImages: () => spawnSync(buildah, [...storage, 'rmi', '-a', '-f'], { stdio: 'ignore' }),
+    command: (context, output, dest) => {
+      const build = `${command} build -q --tls-verify=false --layers --isolation chroot -t bench ${context} > /dev/null`;
+      if (output === 'store') return { args: ['sh', '-c', build] };
+      if (output === 'load' && engine === undefined) return undefined;
+      const target = BUILDAH_OUTPUTS[output === 'load' ? 'archive' : output](dest);
+      const load = output === 'load' ? ` && ${loadInto(engine!, dest)}` : '';
+      return { args: ['sh', '-c', `${build} && ${command} push -q ${target}${load}`] };
+    },
     build: (context, image) => ({
       args: [
         buildah,

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { copyOfTree, WORK_LOADS } from '../../benchmarks/work-loads.js';
+import { copyOfTree, type Output, WORK_LOADS } from '../../benchmarks/work-loads.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, PROJECT, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
@@ -35,7 +35,7 @@ const workLoad = (letter: string) => WORK_LOADS.find((load) => load.letter === l
 const tsbuild = tsbuildIn(root);
 const dest = join(tmpDir(), 'out.tar');
 
-async function countsOf(context: string, output: 'store' | 'archive'): Promise<Counts> {
+async function countsOf(context: string, output: Output): Promise<Counts> {
   const dir = tmpDir();
   const trace = join(dir, 'trace');
   const hashed = join(dir, 'hashed');
@@ -66,7 +66,7 @@ async function countsOf(context: string, output: 'store' | 'archive'): Promise<C
 const sumOfResults = (calls: readonly SystemCall[]) =>
   calls.reduce((sum, { result }) => sum + Math.max(0, result ?? 0), 0);
 
-function buildArgs(context: string, output: 'store' | 'archive'): string[] {
+function buildArgs(context: string, output: Output): string[] {
   const target = output === 'archive' ? ['-o', `type=docker,dest=${dest}`] : [];
   return [context, '-t', 'app', '-q', ...target];
 }
