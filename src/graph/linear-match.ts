@@ -10,7 +10,7 @@ const PART =
   /\(\.\*\/\)\?|(?:\(\?:\(\?!\/\)(\[(?:\\.|[^\\\]])*\])\)|\(\?!\)|\[\^?(?:\\.|[^\\\]])*\]|\\.|[^*?+(){}[|^$])\*?/gsuy;
 
 /** More stars than that, and a regular expression may try every way to share a name among them. */
-const HARMLESS_STARS = 2;
+export const HARMLESS_STARS = 2;
 
 /**
  * A test for the whole of a name. `source` is the body of a regular expression as the translators of path patterns write it:

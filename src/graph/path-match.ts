@@ -26,6 +26,17 @@ export function matchPath(pattern: string, name: string): boolean {
   return matches(name);
 }
 
+/** Whether Go's filepath.Match takes `pattern`. */
+export function isPathPattern(pattern: string): boolean {
+  try {
+    pathPatternSource(pattern);
+    return true;
+  } catch (error) {
+    if (error instanceof BuildError) return false;
+    throw error;
+  }
+}
+
 function pathPatternSource(pattern: string): string {
   let source = '';
   const characters = [...pattern];
@@ -59,7 +70,7 @@ function classSource(inner: readonly string[], pattern: string): string {
   if (items.length === 0) throw malformed(pattern);
   let source = '';
   for (let i = 0; i < items.length; i++) {
-    if (items[i] === '-' && (i === 0 || i === items.length - 1)) throw malformed(pattern);
+    if (items[i] === '-') throw malformed(pattern);
     if (items[i] === '\\') i++;
     const low = items[i]!;
     if (items[i + 1] !== '-') {
@@ -67,6 +78,7 @@ function classSource(inner: readonly string[], pattern: string): string {
       continue;
     }
     i += 2;
+    if (items[i] === '-') throw malformed(pattern);
     if (items[i] === '\\') i++;
     const high = items[i];
     if (high === undefined) throw malformed(pattern);

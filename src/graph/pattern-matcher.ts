@@ -1,6 +1,7 @@
 import { BuildError } from '../errors.js';
 import { LIMITS } from '../oci/limits.js';
-import { compileMatch } from './linear-match.js';
+import { compileGoExpression } from './go-expression.js';
+import { isPathPattern } from './path-match.js';
 
 /**
  * The lines of an ignore file that are patterns: comments (`#` in the first column) and empty lines left out, cleaned,
@@ -145,16 +146,20 @@ function parentsOf(path: string): string[] {
 
 function compile(written: string): Pattern {
   const negated = written.startsWith('!');
-  const text = cleanPath(negated ? written.slice(1) : written);
+  // With its `!`, so that nothing is left behind that of `!/`.
+  const cleaned = cleanPath(written);
+  const text = negated ? cleaned.slice(1) : cleaned;
   if (text.length > LIMITS.pathBytes)
     throw malformed(`${written.slice(0, 100)}…`, 'it is longer than a path can be');
-  if (negated && written.length === 1) throw malformed(written, 'it has nothing after "!"');
+  if (negated && text === '') throw malformed(written, 'it has nothing after "!"');
+  if (!isPathPattern(text))
+    throw malformed(written, 'a "[", a "-" or the last backslash has nothing to go with');
   return { text: written, negated, ...matcherOf(text, written) };
 }
 
 /** Exact, prefix (`x/**`) and suffix (`**` + `/x`) patterns are compared as text; these short cuts are part of the rules. */
 function matcherOf(text: string, written: string): Pick<Pattern, 'matches' | 'plainName'> {
-  const { source, kind } = translate(text, written);
+  const { source, kind } = translate(text);
   if (kind === 'exact') return { plainName: text, matches: (path) => path === text };
   if (kind === 'prefix') return { matches: (path) => path.startsWith(text.slice(0, -2)) };
   if (kind === 'suffix') {
@@ -163,17 +168,25 @@ function matcherOf(text: string, written: string): Pick<Pattern, 'matches' | 'pl
       matches: (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1)),
     };
   }
-  try {
-    return { matches: compileMatch(source.slice(1, -1), 's') };
-  } catch (error) {
-    throw malformed(written, (error as Error).message);
-  }
+  // What is no regular expression is an error of the first path that it is asked about.
+  let test: ((path: string) => boolean) | undefined;
+  return {
+    matches: (path) => {
+      try {
+        test ??= compileGoExpression(source);
+      } catch (error) {
+        throw malformed(written, (error as Error).message);
+      }
+      return test(path);
+    },
+  };
 }
 
 type Kind = 'exact' | 'prefix' | 'suffix' | 'expression';
 
-function translate(text: string, written: string): { source: string; kind: Kind } {
-  let source = '^';
+/** The regular expression that moby/patternmatcher makes of a pattern, in Go's syntax, without the anchors around it. */
+function translate(text: string): { source: string; kind: Kind } {
+  let source = '';
   let kind: Kind = 'exact';
   for (let i = 0; i < text.length; i++) {
     const char = text[i]!;
@@ -200,20 +213,22 @@ function translate(text: string, written: string): { source: string; kind: Kind 
       source += '[^/]';
       kind = 'expression';
     } else if (char === '\\') {
-      if (i + 1 === text.length) throw malformed(written, 'it ends in a backslash');
-      source += text[++i]!.replace(/[^\w\s]/g, '\\$&');
+      source += `\\${text[++i]}`;
       kind = 'expression';
     } else if (char === '[' || char === ']') {
       source += char;
       kind = 'expression';
     } else source += quote(char);
   }
-  return { source: `${source}$`, kind };
+  return { source, kind };
 }
 
-/** As moby/patternmatcher, which leaves `^` alone: in brackets it negates. */
+/**
+ * As moby/patternmatcher, which leaves `^` alone: in brackets it negates. It means to quote `{`, `|` and `}` too, but its
+ * table of bits has no place for them.
+ */
 function quote(char: string): string {
-  return /[.+()|{}$]/.test(char) ? `\\${char}` : char;
+  return /[.+()$]/.test(char) ? `\\${char}` : char;
 }
 
 function malformed(pattern: string, why: string): BuildError {

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../src/errors.js';
 import { convertText } from '../unit/frontend/convert-text.js';
-import { batchesOf, build, type Builder, inParallel, settle } from './tables/builder.js';
+import { batchesOf, build, type Builder, BuildFailure, inParallel, settle } from './tables/builder.js';
 import type { Random } from './tables/random.js';
 
 const SETTINGS = [
@@ -151,14 +151,14 @@ export async function expansionOfBuilder(
   for (const text of cases)
     ((await standsAlone(text)) ? alone : text.startsWith('`') ? withBackquote : together).push(text);
   const batches = [...batchesOf(together, BATCH), ...batchesOf(withBackquote, BATCH), ...batchesOf(alone, 1)];
-  const found = new Map<string, string | undefined>();
+  const found = new Map<string, string>();
   const images = new Set<string>();
   await inParallel(batches, (batch, home) => {
     const context = join(home, 'context');
     mkdirSync(context, { recursive: true });
     const attempt = async (some: readonly string[]) => {
       const image = await build(builder, home, dockerfileOf(some), [context]);
-      if (image === undefined) return undefined;
+      if (image instanceof BuildFailure) return image;
       images.add(image);
       const { stdout } = await builder.docker('inspect', '--format', '{{json .Config}}', image);
       return valuesIn(JSON.parse(stdout) as Config, some);
@@ -166,7 +166,7 @@ export async function expansionOfBuilder(
     return settle(batch, attempt, found);
   });
   for (const some of batchesOf([...images], 100)) await builder.docker('rmi', ...some);
-  return cases.map((text) => found.get(text) ?? 'error');
+  return cases.map((text) => found.get(text)!);
 }
 
 export async function expansionOfTsbuild(text: string): Promise<string> {

@@ -1,11 +1,12 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../src/errors.js';
 import { parseIgnoreFile } from '../../src/graph/pattern-matcher.js';
 import { LocalContext } from '../../src/worker/source/local-context.js';
-import { type Builder, buildFiles, inParallel } from './tables/builder.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+import { batchesOf, type Builder, BuildFailure, buildFiles, inParallel, settle } from './tables/builder.js';
 import type { Random } from './tables/random.js';
-import { blurredPath, listTree, makeTree, PATHS } from './tables/tree.js';
+import { blurredPath, makeTree, PATHS } from './tables/tree.js';
 
 const NAMES = [
   'a',
@@ -123,16 +124,42 @@ export function unpackPaths(packed: string): string[] {
   return PATHS.filter((_, i) => text[i] === '1');
 }
 
-export function ignoreOfBuilder(builder: Builder, cases: readonly string[]): Promise<string[]> {
-  return inParallel(cases, async (text, home) => {
-    const context = join(home, 'context');
-    if (!existsSync(context)) makeTree(context);
-    writeFileSync(join(context, '.dockerignore'), text);
-    const listed = await buildFiles(builder, home, 'FROM scratch\nCOPY . /\n', listTree);
-    if (listed === undefined) return 'error';
+const BATCH = 20;
+
+/**
+ * Many cases are one build, without those that `standsAlone` says will fail. Each has a context of its own, with a name that
+ * no other had: BuildKit keeps what was sent under a name, for the next of that name.
+ */
+export async function ignoreOfBuilder(
+  builder: Builder,
+  cases: readonly string[],
+  standsAlone: (text: string) => boolean,
+): Promise<string[]> {
+  const main = tmpDir();
+  const found = new Map<string, string>();
+  const prefix = `c${process.pid}n`;
+  let made = 0;
+  const attemptIn = (home: string) => async (some: readonly string[]) => {
+    const named = new Map(some.map((text) => [`${prefix}${made++}`, contextWith(home, text)]));
+    const copies = [...named.keys()].map((name, i) => `COPY --from=${name} . /r${i}/`);
+    const dockerfile = ['FROM scratch', ...copies, ''].join('\n');
+    const listed = await buildFiles(builder, home, dockerfile, { main, named });
+    for (const context of named.values()) rmSync(context, { recursive: true });
+    if (listed instanceof BuildFailure) return listed;
     const there = new Set(listed.map((entry) => entry.replace(/[:@].*|\/$/, '')));
-    return pack((path) => there.has(path));
-  });
+    return some.map((_, i) => pack((path) => there.has(`r${i}/${path}`)));
+  };
+  const [alone, together] = [cases.filter(standsAlone), cases.filter((text) => !standsAlone(text))];
+  await inParallel([...batchesOf(together, BATCH), ...batchesOf(alone, 1)], (batch, home) =>
+    settle(batch, attemptIn(home), found),
+  );
+  return cases.map((text) => found.get(text)!);
+}
+
+function contextWith(home: string, ignoreFile: string): string {
+  const context = makeTree(mkdtempSync(join(home, 'context-')));
+  writeFileSync(join(context, '.dockerignore'), ignoreFile);
+  return context;
 }
 
 /** @param context a directory with the tree */

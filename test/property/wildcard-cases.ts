@@ -1,13 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BuildError } from '../../src/errors.js';
+import { BuildError, type ErrorCode } from '../../src/errors.js';
 import { planCopy } from '../../src/worker/ops/copy-plan.js';
 import { WorkTree } from '../../src/worker/ops/work-tree.js';
 import { LocalContext } from '../../src/worker/source/local-context.js';
 import { convertText } from '../unit/frontend/convert-text.js';
-import { batchesOf, type Builder, buildFiles, inParallel, settle } from './tables/builder.js';
+import { tmpDir } from '../kit/tmp-dir.js';
+import { batchesOf, type Builder, BuildFailure, buildFiles, inParallel, settle } from './tables/builder.js';
 import type { Random } from './tables/random.js';
-import { blurredPath, listTree, makeTree } from './tables/tree.js';
+import { blurredPath, makeTree } from './tables/tree.js';
 
 const NAMES = [
   'a',
@@ -116,16 +117,28 @@ export function wildcardCase(random: Random): string {
 }
 
 const FROM_STAGE = '--from=tree ';
-const BATCH = 20;
+const BATCH = 40;
 
+/**
+ * The stage, which every case's build needs, takes the whole context, so that all of it is sent: else BuildKit fails or leaves
+ * files out by what the other instructions need of the context (docs/compatibility.md).
+ */
 function dockerfileOf(cases: readonly string[]): string {
   const copies = cases.map((text, i) => `COPY ${text.replace(/\/o(?=\/?("\])?$)/, `/o${i}`)}`);
-  return `FROM scratch AS tree\nCOPY . /\nFROM scratch\nENV v=a w="[ab]*"\n${copies.join('\n')}\n`;
+  return [
+    'FROM scratch AS tree',
+    'COPY . /',
+    'FROM scratch',
+    'ENV v=a w="[ab]*"',
+    'COPY --from=tree a.txt /whole',
+    ...copies,
+    '',
+  ].join('\n');
 }
 
 /**
- * Copies from the context are builds of their own, for what is sent depends on all of them; so are those that
- * `standsAlone` says will fail.
+ * Many cases are one build, one build at a time, without those that `standsAlone` says will fail; with those there is no result that
+ * builds could take from each other.
  */
 export async function wildcardOfBuilder(
   builder: Builder,
@@ -134,19 +147,34 @@ export async function wildcardOfBuilder(
 ): Promise<string[]> {
   const alone: string[] = [];
   const together: string[] = [];
-  for (const text of cases)
-    (!text.startsWith(FROM_STAGE) || (await standsAlone(text)) ? alone : together).push(text);
-  const found = new Map<string, string | undefined>();
-  await inParallel([...batchesOf(together, BATCH), ...batchesOf(alone, 1)], (batch, home) => {
-    const context = join(home, 'context');
-    if (!existsSync(context)) makeTree(context);
-    const attempt = async (some: readonly string[]) => {
-      const listed = await buildFiles(builder, home, dockerfileOf(some), listTree);
-      return listed && some.map((_, i) => belowDestination(listed, i));
-    };
-    return settle(batch, attempt, found);
+  for (const text of cases) ((await standsAlone(text)) ? alone : together).push(text);
+  const context = makeTree(join(tmpDir(), 'context'));
+  const found = new Map<string, string>();
+  const attemptIn = (home: string) => async (some: readonly string[]) => {
+    const listed = await buildFiles(builder, home, dockerfileOf(some), { main: context });
+    return listed instanceof BuildFailure ? listed : some.map((_, i) => belowDestination(listed, i));
+  };
+  await inParallel(alone, async (text, home) => {
+    const result = await attemptIn(home)([text]);
+    if (result instanceof BuildFailure) found.set(text, classOf(result.message));
+    else together.push(text);
   });
-  return cases.map((text) => found.get(text) ?? 'error');
+  const home = tmpDir();
+  for (const batch of batchesOf(together, BATCH)) await settle(batch, attemptIn(home), found, classOf);
+  return cases.map((text) => found.get(text)!);
+}
+
+const CLASS_OF_CODE: Readonly<Partial<Record<ErrorCode, string>>> = {
+  COPY_SOURCE_NOT_FOUND: 'error: not found',
+  INVALID_VALUE: 'error: malformed',
+  FILE_OPERATION_FAILED: 'error: no directory',
+};
+
+function classOf(message: string): string {
+  if (/: not found|no such file|lstat .*: not a directory/.test(message)) return 'error: not found';
+  if (/syntax error in pattern/.test(message)) return 'error: malformed';
+  if (/cannot copy to non-directory/.test(message)) return 'error: no directory';
+  return `error: ${message.trim()}`;
 }
 
 /** Entries at and below the destination `/o` of a number, as one string. */
@@ -172,8 +200,9 @@ export async function wildcardOfTsbuild(context: string, statRoot: string, copy:
       await planCopy(work, tree, action, { unpack: () => Promise.resolve(false), note: () => undefined });
     }
   } catch (error) {
-    if (error instanceof BuildError) return 'error';
-    throw error;
+    const kind = error instanceof BuildError ? CLASS_OF_CODE[error.code] : undefined;
+    if (kind === undefined) throw error;
+    return kind;
   }
   const listed = work.entries().map(({ entry, content }) => {
     if (entry.type === 'directory') return `${entry.path}/`;

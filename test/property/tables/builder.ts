@@ -6,6 +6,7 @@ import { type CommandResult, runCommand } from '../../kit/cli.js';
 import { type Engine, startEngine } from '../../kit/engine.js';
 import { findProgram } from '../../kit/needs.js';
 import { tmpDir } from '../../kit/tmp-dir.js';
+import { listTree } from './tree.js';
 
 /** A running BuildKit behind the docker command. */
 export interface Builder {
@@ -69,52 +70,73 @@ export async function inParallel<T, R>(
 const NOT_THE_BUILD =
   /Cannot connect|connection refused|no space left|context canceled|no active session|EOF$/m;
 
-/** Runs a build; undefined when it fails for what is in the Dockerfile or the context. */
+/** What a build said that failed for what is in the Dockerfile or the context. */
+export class BuildFailure {
+  constructor(readonly message: string) {}
+}
+
+/** Runs a build; gives what it prints, the name of the image. */
 export async function build(
   builder: Builder,
   home: string,
   dockerfile: string,
   args: readonly string[],
-): Promise<string | undefined> {
+): Promise<string | BuildFailure> {
   const file = join(home, 'Dockerfile');
   writeFileSync(file, dockerfile);
   for (let tries = 1; ; tries++) {
     const result = await builder.docker('build', '-q', '--network', 'host', '-f', file, ...args);
     if (result.status === 0) return result.stdout.trim();
-    if (!NOT_THE_BUILD.test(result.stderr)) return undefined;
+    if (!NOT_THE_BUILD.test(result.stderr)) return new BuildFailure(result.stderr);
     if (tries === 3) throw new Error(result.stderr);
   }
 }
 
-/** Builds and hands out the files of the result. */
-export async function buildFiles<R>(
+export interface Contexts {
+  readonly main: string;
+  /** By their names in the Dockerfile. */
+  readonly named?: ReadonlyMap<string, string>;
+}
+
+/**
+ * Builds and lists the files of the result. Without --no-cache, BuildKit may answer a COPY with the result of another whose
+ * wildcard found the same contents.
+ */
+export async function buildFiles(
   builder: Builder,
   home: string,
   dockerfile: string,
-  read: (root: string) => R,
-): Promise<R | undefined> {
+  { main, named = new Map() }: Contexts,
+): Promise<string[] | BuildFailure> {
   const root = join(home, 'out');
   rmSync(root, { recursive: true, force: true });
   mkdirSync(root);
-  const context = join(home, 'context');
-  const output = ['-o', `type=local,dest=${root}`, context];
-  return (await build(builder, home, dockerfile, output)) === undefined ? undefined : read(root);
+  const contexts = [...named].flatMap(([name, dir]) => ['--build-context', `${name}=${dir}`]);
+  const args = ['--no-cache', ...contexts, '-o', `type=local,dest=${root}`, main];
+  const built = await build(builder, home, dockerfile, args);
+  return built instanceof BuildFailure ? built : listTree(root);
 }
 
-/** Builds cases together; where that fails, in halves, until each case that fails stands alone. */
-export async function settle<R>(
+/**
+ * Builds cases together, and where that fails, in halves, until each case that fails stands alone; its result is the class
+ * of what the builder said.
+ */
+export async function settle(
   cases: readonly string[],
-  attempt: (cases: readonly string[]) => Promise<R[] | undefined>,
-  found: Map<string, R | undefined>,
+  attempt: (cases: readonly string[]) => Promise<string[] | BuildFailure>,
+  found: Map<string, string>,
+  classOf: (message: string) => string = () => 'error',
 ): Promise<void> {
   const results = await attempt(cases);
-  if (results || cases.length === 1) {
-    for (const [i, text] of cases.entries()) found.set(text, results?.[i]);
-    return;
+  if (!(results instanceof BuildFailure)) {
+    for (const [i, text] of cases.entries()) found.set(text, results[i]!);
+  } else if (cases.length === 1) {
+    found.set(cases[0]!, classOf(results.message));
+  } else {
+    const half = cases.length >> 1;
+    await settle(cases.slice(0, half), attempt, found, classOf);
+    await settle(cases.slice(half), attempt, found, classOf);
   }
-  const half = cases.length >> 1;
-  await settle(cases.slice(0, half), attempt, found);
-  await settle(cases.slice(half), attempt, found);
 }
 
 export function batchesOf<T>(items: readonly T[], size: number): T[][] {

@@ -85,6 +85,55 @@ describe('.dockerignore', () => {
   });
 });
 
+describe('an ignore pattern is an expression of Go', () => {
+  for (const [pattern, path, matches] of [
+    ['fo\\o.*', 'foo.x', 'malformed'],
+    ['fo\\_o', 'fo_o', true],
+    ['ba\\r', 'bar', false],
+    ['ba\\r', 'ba\r', true],
+    ['\\a*', 'abc', false],
+    ['\\d', '7', true],
+    ['[\\d]', '7', true],
+    ['\\x41*', 'Ab', true],
+    ['\\x41***\\x42*c', 'A/x/Bc', true],
+    ['\\101', 'A', true],
+    ['\\8', '8', 'malformed'],
+    ['\\é', 'é', 'malformed'],
+    ['x?\\b', 'xy', true],
+    ['f*|b', 'foo', true],
+    ['f*|b', 'x/b', true],
+    ['f*|b', 'xbx', false],
+    ['[f|b]', '|', true],
+    ['{a}?', '{a}b', true],
+    ['a{2}?', 'aab', true],
+    ['a{2}?', 'a{2}b', false],
+    ['a{1001}?', 'a', 'malformed'],
+    ['{2}?', 'a', 'malformed'],
+    ['[c-a]', 'b', 'malformed'],
+  ] as const) {
+    it(`${pattern} and ${JSON.stringify(path)}: ${matches}`, () => {
+      const matcher = new PatternMatcher([pattern]);
+      if (matches === 'malformed') expect(() => matcher.matches(path)).to.throw('malformed');
+      else expect(matcher.matches(path)).to.equal(matches);
+    });
+  }
+
+  it('that is none is an error of the first path it is asked about', () => {
+    expect(new PatternMatcher(['a', '!\\o']).matches('b')).to.equal(false);
+    expect(() => new PatternMatcher(['a', '!\\o']).matches('a')).to.throw('malformed');
+  });
+
+  it('that is no path pattern is an error at once', () => {
+    for (const pattern of ['[', '[]a]', '[a-]', '[a--]', '[a-b-c]', '[-a]', '![', 'a\\', '!', '!/'])
+      expect(() => new PatternMatcher([pattern]), pattern).to.throw('malformed');
+  });
+
+  it('does not try every way to repeat', () => {
+    const matcher = new PatternMatcher([`${'a{0,1000}'.repeat(30)}*b`]);
+    expect(() => matcher.matches('a'.repeat(1000))).to.throw('malformed');
+  });
+});
+
 describe('wildcards of COPY', () => {
   for (const [pattern, name, matches] of [
     ['*', 'a', true],
