@@ -11,7 +11,7 @@ const MOST_COMPILED = 1000;
 const compiled = new Map<string, (name: string) => boolean>();
 
 /**
- * Go's filepath.Match: `*` and `?` do not cross '/', `[a-z]` and `[^a]` are classes, a backslash takes the meaning away.
+ * Go's filepath.Match: `*` and `?` do not cross '/', the classes `[a-z]` and `[^a]` may, a backslash takes the meaning away.
  * The whole name must match. @throws INVALID_VALUE for a malformed pattern
  */
 export function matchPath(pattern: string, name: string): boolean {
@@ -24,6 +24,17 @@ export function matchPath(pattern: string, name: string): boolean {
     compiled.set(pattern, matches);
   }
   return matches(name);
+}
+
+/** @throws INVALID_VALUE for a malformed pattern */
+export function checkPathPattern(pattern: string): void {
+  pathPatternSource(pattern);
+}
+
+/** Whether a class of `pattern` matches the `/` between two names. */
+export function canMatchSlash(pattern: string): boolean {
+  const classes = pathPatternSource(pattern).match(/\[(?:\\.|[^\\\]])*\]/gu) ?? [];
+  return classes.some((text) => text !== '[^/]' && new RegExp(text, 'su').test('/'));
 }
 
 /** Whether Go's filepath.Match takes `pattern`. */
@@ -84,8 +95,8 @@ function classSource(inner: readonly string[], pattern: string): string {
     if (high === undefined) throw malformed(pattern);
     if (low <= high) source += `${quoteInClass(low)}-${quoteInClass(high)}`;
   }
-  if (source === '') return negated ? '[^/]' : '(?!)';
-  return negated ? `(?:(?!/)[^${source}])` : `[${source}]`;
+  if (source === '') return negated ? '[^]' : '(?!)';
+  return `[${negated ? '^' : ''}${source}]`;
 }
 
 function quote(char: string): string {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { BuildError, nearestName } from '../../errors.js';
 import type { FileFacts, FileListing } from '../../graph/contract.js';
 import type { CopyAction } from '../../graph/op.js';
-import { hasWildcard, matchPath } from '../../graph/path-match.js';
+import { canMatchSlash, checkPathPattern, hasWildcard, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
 import { type Digest, digestFromHash } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
@@ -28,25 +28,57 @@ export interface Match {
 export function selectMatches(tree: SourceTree, action: CopyAction): Match[] {
   const [before, after] = splitPivot(action);
   const pattern = joinPath(before, after);
-  if (!action.allowWildcard || !hasWildcard(pattern)) {
-    const path = action.allowWildcard ? unescape(pattern) : pattern;
-    const kept = action.allowWildcard ? unescape(after) : after;
-    return [matchAt(tree, path, kept) ?? notFound(tree, path)];
-  }
-  requireStart(tree, action.parents ? before : pattern);
-  return expandPattern(tree, '', before, action).flatMap((base) =>
-    expandPattern(tree, base, after, action).flatMap(
+  if (!action.allowWildcard || !hasWildcard(pattern))
+    return [matchAt(tree, pattern, after) ?? notFound(tree, pattern)];
+  const start = literalStart(action.parents ? before : pattern);
+  if (!tree.lookup(tree.resolve(start, true))) notFound(tree, start);
+  checkPathPattern(pattern);
+  if (!action.parents)
+    return matchesBelow(tree, start, pattern).flatMap((path) => matchAt(tree, path, path) ?? []);
+  return expandPattern(tree, '', before).flatMap((base) =>
+    expandPattern(tree, base, after).flatMap(
       (path) => matchAt(tree, path, base === '' ? path : path.slice(base.length + 1)) ?? [],
     ),
   );
 }
 
-/** What stands before the first component with a wildcard must be there. @throws COPY_SOURCE_NOT_FOUND */
-function requireStart(tree: SourceTree, pattern: string): void {
+/** The components before the first one with a wildcard; a backslash in them is part of a name. */
+function literalStart(pattern: string): string {
   const components = pattern.split('/');
   const wildcard = components.findIndex(hasWildcard);
-  const path = unescape(components.slice(0, wildcard < 0 ? undefined : wildcard).join('/'));
-  if (!tree.lookup(tree.resolve(path, true))) notFound(tree, path);
+  return components.slice(0, wildcard < 0 ? undefined : wildcard).join('/');
+}
+
+/**
+ * Paths below `start` that the rest of `pattern` matches, no link followed on the way. A class may match the `/` between two
+ * names (`a[^x]b` is `a/b`), and then all paths are asked.
+ */
+function matchesBelow(tree: SourceTree, start: string, pattern: string): string[] {
+  const rest = pattern.slice(start === '' ? 0 : start.length + 1);
+  const root = tree.resolve(start, true);
+  const named = (relative: string) => joinPath(start, relative);
+  if (canMatchSlash(rest)) return [...matchingPaths(tree, root, '', rest)].map(named);
+  let found = [''];
+  for (const component of rest.split('/').filter((part) => part !== '' && part !== '.')) {
+    found = found.flatMap((dir) =>
+      namesIn(tree, joinPath(root, dir)).flatMap((name) =>
+        matchPath(component, name) ? [joinPath(dir, name)] : [],
+      ),
+    );
+  }
+  return found.map(named);
+}
+
+function* matchingPaths(tree: SourceTree, root: string, dir: string, pattern: string): Generator<string> {
+  for (const name of namesIn(tree, joinPath(root, dir))) {
+    const path = joinPath(dir, name);
+    if (matchPath(pattern, path)) yield path;
+    else yield* matchingPaths(tree, root, path, pattern);
+  }
+}
+
+function namesIn(tree: SourceTree, path: string): readonly string[] {
+  return path === '' || tree.lookup(path)?.type === 'directory' ? tree.list(path) : [];
 }
 
 /** `--parents` keeps what follows the first `/./`; without one, the whole path. */
@@ -57,13 +89,13 @@ function splitPivot(action: CopyAction): [before: string, after: string] {
   return [source.slice(0, pivot), source.slice(pivot + 3)];
 }
 
-/** Paths below `base` that match, component by component; with `--parents` a `**` is any number of directories. */
-function expandPattern(tree: SourceTree, base: string, pattern: string, action: CopyAction): string[] {
+/** For `--parents`: paths below `base` that match, component by component; a `**` is any number of directories. */
+function expandPattern(tree: SourceTree, base: string, pattern: string): string[] {
   let found = [base];
   for (const component of pattern.split('/').filter((part) => part !== '' && part !== '.')) {
     found = found.flatMap((dir) => {
       const at = tree.resolve(dir, true);
-      if (action.parents && component === '**') return [...directoriesBelow(tree, dir)];
+      if (component === '**') return [...directoriesBelow(tree, dir)];
       if (hasWildcard(component))
         return tree.list(at).flatMap((name) => (matchPath(component, name) ? [joinPath(dir, name)] : []));
       const path = joinPath(dir, unescape(component));
@@ -94,7 +126,7 @@ function matchAt(tree: SourceTree, path: string, kept: string): Match | undefine
 function notFound(tree: SourceTree, path: string): never {
   const pattern = tree.hiddenBy(path);
   const dir = parentPath(path);
-  const nearest = nearestName(baseName(path), tree.list(tree.resolve(dir, true)));
+  const nearest = nearestName(baseName(path), namesIn(tree, tree.resolve(dir, true)));
   const hint = pattern
     ? `the ignore pattern "${pattern}" leaves it out; add "!${path}" below it to take it back`
     : nearest
