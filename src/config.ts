@@ -23,6 +23,9 @@ export interface RegistryConfig {
   readonly ca?: string;
 }
 
+const MOST_BYTES = 64 << 10;
+const MOST_LEVELS = 100;
+
 const EMPTY: TsbuildConfig = { registries: {}, cache: {} };
 
 /**
@@ -40,6 +43,9 @@ export async function loadConfig(
   if (path === undefined) return EMPTY;
   let text: string;
   try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw new Error('it is no file');
+    if (stat.size > MOST_BYTES) throw new Error(`it has ${stat.size} bytes; at most ${MOST_BYTES} are read`);
     text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new BuildError(
@@ -48,6 +54,7 @@ export async function loadConfig(
       { cause: error },
     );
   }
+  if (isTooDeep(text)) throw new BuildError('CONFIG_INVALID', `the config file "${path}" is nested too deep`);
   const { parse } = await import('yaml');
   let data: unknown;
   try {
@@ -60,6 +67,17 @@ export async function loadConfig(
     );
   }
   return readConfig(data, path);
+}
+
+/** More brackets within brackets, or lists within lists, than any config has: the parser's time grows with the square of them. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (const character of text) {
+    if (character === '[' || character === '{') depth += 1;
+    else if (character === ']' || character === '}') depth -= 1;
+    if (depth > MOST_LEVELS) return true;
+  }
+  return /(?:[-?] +){100}/.test(text);
 }
 
 function defaultPlaces(env: NodeJS.ProcessEnv): string[] {

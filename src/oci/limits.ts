@@ -17,9 +17,9 @@ const DEFAULTS = {
   /** Indexes within indexes. */
   indexDepth: 8,
   /** Headers of one tar archive, those of PAX and GNU among them. */
-  tarHeaders: 4_000_000,
-  /** Entries of one tar archive. */
-  tarEntries: 2_000_000,
+  tarHeaders: 2_400_000,
+  /** Entries of one tar archive: its listing takes 1.2 KB of memory for each. */
+  tarEntries: 1_200_000,
   /** A PAX header or a long name; also all global PAX headers together. */
   tarHeaderBytes: MIB,
   /** A path in an archive, and the target of a link: PATH_MAX of Linux. */
@@ -43,6 +43,10 @@ const DEFAULTS = {
   expandedBytes: MIB,
   /** All words of a Dockerfile after expansion. */
   expandedTotalBytes: 64 * MIB,
+  /** Docker's config file, and what a credential helper answers. */
+  configFileBytes: MIB,
+  /** A credential helper that takes longer is given up; people may have to type a password. */
+  helperMs: 120_000,
   /** passwd, group and other small files of an image. */
   imageFileBytes: 16 * MIB,
   /** A server that sends less than this in a window is given up. */

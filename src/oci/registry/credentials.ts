@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
+import { parseJson } from '../json.js';
+import { limitHint, LIMITS } from '../limits.js';
 
 export interface Credentials {
   readonly username: string;
@@ -13,12 +15,17 @@ export interface Credentials {
   readonly origin: string;
 }
 
+interface AuthEntry {
+  readonly auth?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly identitytoken?: string;
+}
+
 interface DockerConfig {
-  readonly auths?: Readonly<
-    Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>
-  >;
-  readonly credsStore?: string;
-  readonly credHelpers?: Readonly<Record<string, string>>;
+  readonly auths: Readonly<Record<string, AuthEntry>>;
+  readonly credsStore: string | undefined;
+  readonly credHelpers: Readonly<Record<string, string>>;
 }
 
 /** Docker's name for Docker Hub in its config file. */
@@ -41,35 +48,83 @@ export async function findCredentials(
       ? [HUB_KEY, 'index.docker.io', 'docker.io', 'registry-1.docker.io']
       : [domain, `https://${domain}`, `http://${domain}`];
   for (const key of keys) {
-    const helper = config.credHelpers?.[key];
+    const helper = ownValue(config.credHelpers, key);
     if (helper) return askHelper(helper, key, env);
   }
   if (config.credsStore) {
     const found = await askHelper(config.credsStore, keys[0]!, env);
     if (found) return found;
   }
-  for (const [key, entry] of Object.entries(config.auths ?? {})) {
+  for (const [key, entry] of Object.entries(config.auths)) {
     if (keys.includes(key.replace(/\/(v[12]\/?)?$/, key === HUB_KEY ? '$&' : '')))
       return fromEntry(entry, path, domain);
   }
   return undefined;
 }
 
+/** Absent is a file that is not there or cannot be read, as for docker. */
 function readDockerConfig(path: string): DockerConfig | undefined {
-  let text: string;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile()) return undefined;
+  if (stat.size > LIMITS.configFileBytes) {
+    throw damaged(path, `has ${stat.size} bytes, which is no config file`, limitHint('configFileBytes'));
+  }
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch {
     return undefined;
   }
+  let data: unknown;
   try {
-    return JSON.parse(text) as DockerConfig;
+    data = parseJson(bytes, `"${path}"`);
   } catch (error) {
-    throw new BuildError('CREDENTIALS_FAILED', `"${path}" is not valid JSON`, {
-      cause: error,
-      hint: 'mend it, or log in again with docker login',
-    });
+    // Not the parser's own words: they quote the file, which holds passwords.
+    throw damaged(
+      path,
+      (error as Error).message.includes('nested') ? 'is nested too deep' : 'is not valid JSON',
+    );
   }
+  return checkDockerConfig(data, path);
+}
+
+/** What this module reads has the types that it needs; all else in the file is docker's business. */
+function checkDockerConfig(data: unknown, path: string): DockerConfig {
+  const top = mapping(data, 'the file', path);
+  const { credsStore } = top;
+  if (credsStore !== undefined && typeof credsStore !== 'string')
+    throw damaged(path, 'has a "credsStore" that is no text');
+  const credHelpers = mapping(top['credHelpers'] ?? {}, '"credHelpers"', path);
+  const notText = Object.entries(credHelpers).find(([, value]) => typeof value !== 'string');
+  if (notText) throw damaged(path, `has a helper of "${notText[0]}" that is no text`);
+  const auths = mapping(top['auths'] ?? {}, '"auths"', path);
+  for (const [key, value] of Object.entries(auths)) {
+    const entry = mapping(value, `the entry of "${key}"`, path);
+    for (const name of ['auth', 'username', 'password', 'identitytoken']) {
+      if (entry[name] !== undefined && typeof entry[name] !== 'string')
+        throw damaged(path, `has a "${name}" of "${key}" that is no text`);
+    }
+  }
+  return {
+    auths: auths as Record<string, AuthEntry>,
+    credsStore: credsStore || undefined,
+    credHelpers: credHelpers as Record<string, string>,
+  };
+}
+
+function mapping(value: unknown, what: string, path: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw damaged(path, `is not as docker writes it: ${what} is no mapping`);
+}
+
+const ownValue = (record: Readonly<Record<string, string>>, key: string) =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
+
+function damaged(path: string, why: string, hint?: string): BuildError {
+  return new BuildError('CREDENTIALS_FAILED', `"${path}" ${why}`, {
+    hint: hint ?? 'mend it, or log in again with docker login',
+  });
 }
 
 function fromEntry(
@@ -97,53 +152,79 @@ function fromEntry(
 }
 
 /** The protocol of docker-credential-helpers: the server's name on stdin, JSON on stdout. */
-function askHelper(helper: string, key: string, env: NodeJS.ProcessEnv): Promise<Credentials | undefined> {
+async function askHelper(
+  helper: string,
+  key: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Credentials | undefined> {
   const program = `docker-credential-${helper}`;
+  if (helper.includes('/')) throw helperFailed(program, 'has a name with a slash');
+  const { status, output } = await runHelper(program, key, env);
+  if (status !== 0) {
+    if (/not found/i.test(output)) return undefined;
+    throw helperFailed(program, `ended with status ${status}`);
+  }
+  // Nothing of a wrong answer is said: it may hold the password.
+  const { Username: username, Secret: secret } = parseAnswer(output);
+  if (typeof username !== 'string' || typeof secret !== 'string')
+    throw helperFailed(program, 'answered with no JSON that has a Username and a Secret');
+  const origin = `the credential helper "${program}"`;
+  return username === '<token>'
+    ? { username: '', password: '', identityToken: secret, origin }
+    : { username, password: secret, origin };
+}
+
+function parseAnswer(output: string): { Username?: unknown; Secret?: unknown } {
+  try {
+    return (JSON.parse(output) as object | null) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Bounded in time and in what is read of it. What it started as well ends with it, or would hold its output open. */
+function runHelper(
+  program: string,
+  input: string,
+  env: NodeJS.ProcessEnv,
+): Promise<{ status: number | null; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], { env, stdio: ['pipe', 'pipe', 'ignore'] });
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
-    child.once('error', (error) =>
-      reject(
-        new BuildError(
-          'CREDENTIALS_FAILED',
-          `the credential helper "${program}" cannot be run: ${error.message}`,
-          { cause: error, hint: "install it, or remove it from Docker's config.json" },
-        ),
-      ),
-    );
-    child.once('close', (status) => {
-      if (status !== 0) {
-        if (/not found/i.test(output)) resolve(undefined);
-        else
-          reject(
-            new BuildError(
-              'CREDENTIALS_FAILED',
-              `the credential helper "${program}" ended with status ${status}`,
-            ),
-          );
-        return;
-      }
+    const child = spawn(program, ['get'], { env, stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+    const end = (why: string, hint?: string) => {
+      clearTimeout(timer);
       try {
-        const { Username: username, Secret: secret } = JSON.parse(output) as {
-          Username: string;
-          Secret: string;
-        };
-        const origin = `the credential helper "${program}"`;
-        resolve(
-          username === '<token>'
-            ? { username: '', password: '', identityToken: secret, origin }
-            : { username, password: secret, origin },
-        );
-      } catch (error) {
-        reject(
-          new BuildError('CREDENTIALS_FAILED', `the credential helper "${program}" answered with no JSON`, {
-            cause: error,
-          }),
-        );
+        process.kill(-child.pid!, 'SIGKILL');
+      } catch {
+        // It ended by itself.
       }
+      child.stdout.destroy();
+      reject(helperFailed(program, why, hint));
+    };
+    const timer = setTimeout(
+      () => end(`has not answered in ${LIMITS.helperMs / 1000} s`, limitHint('helperMs')),
+      LIMITS.helperMs,
+    );
+    const parts: Buffer[] = [];
+    let sizeBytes = 0;
+    child.stdout.on('data', (part: Buffer) => {
+      sizeBytes += part.length;
+      if (sizeBytes > LIMITS.configFileBytes) end(`answered with more than ${LIMITS.configFileBytes} bytes`);
+      else parts.push(part);
+    });
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      const hint = "install it, or remove it from Docker's config.json";
+      reject(helperFailed(program, `cannot be run: ${error.message}`, hint));
+    });
+    child.once('close', (status) => {
+      clearTimeout(timer);
+      resolve({ status, output: Buffer.concat(parts).toString('utf8') });
     });
     child.stdin.on('error', () => undefined);
-    child.stdin.end(key);
+    child.stdin.end(input);
   });
+}
+
+function helperFailed(program: string, why: string, hint?: string): BuildError {
+  return new BuildError('CREDENTIALS_FAILED', `the credential helper "${program}" ${why}`, { hint });
 }
