@@ -18,6 +18,7 @@ import { createExplainer } from './explain.js';
 import { createRedaction } from './redaction.js';
 import { RemoteCaches } from './remote-caches.js';
 import { LeakCheck } from './secrets/leak-check.js';
+import { proxyPasswords } from './secrets/proxy-passwords.js';
 import { SecretVault } from './secrets/secret-vault.js';
 import { Solver, type SolvedVertex } from './solver/solver.js';
 import { openStore, type Store } from './store.js';
@@ -36,7 +37,7 @@ import { createWorker, type Worker } from './worker/worker.js';
 export async function build(options: BuildOptions): Promise<BuildResult> {
   using deadline = openDeadline(options);
   const { signal } = deadline;
-  const vault = new SecretVault(options.secrets ?? {});
+  const vault = new SecretVault(options.secrets ?? {}, proxyPasswords(options.buildArgs ?? {}, process.env));
   const redaction = createRedaction(vault);
   const onProgress = (event: ProgressEvent) => deadline.onProgress(redaction.event(event));
   for (let attempt = 1; ; attempt++) {
@@ -156,6 +157,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     worker.idle();
     const exportable = await caches.withInline(solved, images);
     checkConfigs(options, exportable, context);
+    if (leaks) await caches.checkLeaks(solved, leaks);
     const [exported] = await Promise.all([
       sharesDisk(store, options.outputs ?? [])
         ? space.retrying('the export', exporting(exportable))

@@ -22,6 +22,7 @@ import { locateError, throwIfAborted } from './errors.js';
 import type { BuiltImage, SnapshotResult } from './graph/contract.js';
 import { isListedSource } from './graph/op.js';
 import type { BuildOptions } from './options.js';
+import type { LeakCheck } from './secrets/leak-check.js';
 import type { ProgressListener } from './progress.js';
 import type { SolvedVertex } from './solver/solver.js';
 import type { Store } from './store.js';
@@ -79,6 +80,35 @@ export class RemoteCaches {
     if (!(this.records instanceof ImportingRecords)) return undefined;
     const { setTimesNs } = await import('./worker/sys/syscalls.js');
     return this.records.restoreMount(name, directory, setTimesNs);
+  }
+
+  /**
+   * Looks for secrets in what {@link export} would send beside layers, which were looked at when they were made: names of steps and
+   * files of cache mounts. @throws SECRET_LEAKED
+   */
+  async checkLeaks(solved: readonly SolvedVertex[], leaks: LeakCheck): Promise<void> {
+    if (this.#targets.length === 0) return;
+    const steps = await this.#steps(solved);
+    const check = (what: string, look: () => void) => {
+      look();
+      const message = leaks.takeWarning(what);
+      if (message !== undefined) this.#warn(message);
+    };
+    const names = 'the names of the cache’s steps';
+    check(names, () =>
+      leaks.checkJson(
+        steps.map(({ name }) => name),
+        names,
+        'the cache',
+      ),
+    );
+    const mountIds = cacheMountIds(solved);
+    const isTaken = (id: string) =>
+      mountIds.has(id) && this.#targets.some(({ takesMount }) => takesMount?.(id));
+    for (const { id, path } of exportMounts(this.#context.store.state.mounts, isTaken).directories) {
+      const what = `the cache mount "${id}"`;
+      check(what, () => leaks.checkDirectory(path, what));
+    }
   }
 
   /** Writes what was solved to every target. A cache that fails is a warning, unless its `ignore-error=false` says other. */

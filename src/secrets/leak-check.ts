@@ -1,4 +1,5 @@
 import { BuildError } from '../errors.js';
+import { findFilesThatTell } from './file-search.js';
 import type { SecretForm } from './secret-forms.js';
 import type { SecretSearch } from './secret-vault.js';
 import { StreamSearch } from './stream-search.js';
@@ -44,7 +45,7 @@ export class LeakCheck {
   }
 
   /** Looks at every text of a JSON value. @param what how a message calls it, such as `the image's config` */
-  checkJson(value: unknown, what: string): void {
+  checkJson(value: unknown, what: string, place?: string): void {
     const search = this.#search();
     if (!search) return;
     const findings: string[] = [];
@@ -55,7 +56,19 @@ export class LeakCheck {
           `${nameOf(search.forms[match.pattern]!)} in ${what} at ${place.replace(/^(\[\d+\])?\.?/, '')}`,
         );
     });
-    this.#report(findings, what);
+    this.#report(findings, what, place);
+  }
+
+  /** Looks at the files below a directory and their names. @param what how a message calls it */
+  checkDirectory(directory: string, what: string): void {
+    const search = this.#search();
+    if (!search) return;
+    const found = findFilesThatTell(directory, search);
+    this.#report(
+      found.map(({ path, pattern }) => `${nameOf(search.forms[pattern]!)} in "${path}" of ${what}`),
+      what,
+      'the cache',
+    );
   }
 
   /** What was found under that name, once, where it is only warned of. */
@@ -66,11 +79,11 @@ export class LeakCheck {
   }
 
   /** @throws SECRET_LEAKED */
-  #report(findings: readonly string[], name: string): void {
+  #report(findings: readonly string[], name: string, place = 'the image'): void {
     if (findings.length === 0) return;
     const shown = findings.slice(0, MOST_SHOWN);
     if (findings.length > MOST_SHOWN) shown.push(`… ${findings.length - MOST_SHOWN} more`);
-    const message = `${shown.join('; ')} would stay in the image`;
+    const message = `${shown.join('; ')} would stay in ${place}`;
     if (this.#mode === 'warn') {
       this.#warnings.set(name, message);
       return;

@@ -21,12 +21,18 @@ const MOST_BYTES = 500 * 1024;
  */
 export class SecretVault {
   readonly #origins: Readonly<Record<string, SecretOrigin>>;
+  readonly #maskedToo: readonly (readonly [name: string, value: Buffer])[];
   readonly #values = new Map<string, Buffer>();
   #searched: SecretSearch | undefined;
   #masked: ByteSearch | undefined;
 
-  constructor(origins: Readonly<Record<string, SecretOrigin>>) {
+  /** @param masked what is shown to nobody either, and not searched for: passwords of proxies, by a name */
+  constructor(
+    origins: Readonly<Record<string, SecretOrigin>>,
+    masked: readonly (readonly [name: string, value: Buffer])[] = [],
+  ) {
     this.#origins = origins;
+    this.#maskedToo = masked;
   }
 
   /** Undefined where the build has none of that name. @throws SECRET_MISSING for a file or variable that is not there */
@@ -70,7 +76,8 @@ export class SecretVault {
 
   #maskSearch(): ByteSearch | undefined {
     if (!this.#masked) {
-      const patterns = this.#all().flatMap(([id, value]) => maskedForms(id, value).map(({ bytes }) => bytes));
+      const all = [...this.#all(), ...this.#maskedToo];
+      const patterns = all.flatMap(([id, value]) => maskedForms(id, value).map(({ bytes }) => bytes));
       if (patterns.length > 0) this.#masked = new ByteSearch(patterns);
     }
     return this.#masked;

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, tsbuildIn } from '../kit/cli.js';
@@ -38,6 +38,27 @@ describe('RUN --mount', function () {
     });
     expect(await outputOf(context)).to.equal('dir\nf\nf\ngone\n');
   });
+
+  for (const executor of ['crun', 'runc', 'sandbox'] as const) {
+    it(`follows links of a target inside of the image only, with ${executor}`, async function () {
+      needs(this, { program: executor === 'sandbox' ? 'unshare' : executor });
+      const host = tmpDir();
+      const links = [host, `../../../../../..${host}`];
+      const steps = links.flatMap((link, i) => [
+        `RUN ln -s ${link} /l${executor}${i}`,
+        ...['type=cache,target', 'type=tmpfs,target', 'type=bind,rw,target'].map(
+          (mount, n) =>
+            `RUN --mount=${mount}=/l${executor}${i}/m${n} touch /l${executor}${i}/m${n}/x && ls -R ${host} >> /out`,
+        ),
+      ]);
+      const context = makeContext({ Dockerfile: `FROM base\n${steps.join('\n')}\n` });
+      await tsbuild.must([context, '-t', 'mounts'], { env: { TSBUILD_EXECUTOR: executor } });
+      const { stdout } = await tsbuild.must(['run', 'mounts', 'cat', '/out']);
+      // Each mount is there, in the image’s own directory of that name.
+      expect(stdout.match(/^m[012]$/gm)).to.have.length.at.least(6);
+      expect(readdirSync(host)).to.deep.equal([]);
+    });
+  }
 
   it('binds a path of a stage and runs again only when that changes', async () => {
     const dockerfile = (used: string, unused: string) =>

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layer } from '../../src/graph/contract.js';
 import type { Executor, ProcessSpec } from '../../src/worker/executor/executor.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
+import { findProgram } from '../kit/needs.js';
 import { codeOf } from '../kit/code-of.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -199,6 +200,35 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     expect(stdout).to.equal(`42\n${error}\n`);
   });
 
+  // CVE-2019-5736: the runtime, run again by a script's first line, loads a library of the image, which opens it for writing.
+  it('lets nobody write to the runtime’s own program', async function () {
+    if (process.arch !== 'x64' || !findProgram('gcc')) this.skip();
+    const dir = tmpDir();
+    const source = join(dir, 'loader.c');
+    writeFileSync(source, FALSE_LOADER);
+    const loader = join(dir, 'loader');
+    const options = [
+      '-O1',
+      '-static',
+      '-nostdlib',
+      '-ffreestanding',
+      '-fno-stack-protector',
+      '-fno-pie',
+      '-no-pie',
+    ];
+    execFileSync('gcc', [...options, '-o', loader, source]);
+    const script = join(dir, 'script');
+    writeFileSync(script, '#!/proc/self/exe\n', { mode: 0o755 });
+    const mounts = [
+      { source: script, target: '/script', readonly: true },
+      { source: loader, target: '/lib64/ld-linux-x86-64.so.2', readonly: true },
+    ];
+    const { stdout } = await run(['/script'], { mounts });
+    // A runtime without libraries runs as itself, and says that it takes no such arguments.
+    expect(stdout).to.be.oneOf(['refused\n', '']);
+    if (executor.name === 'sandbox') expect(stdout).to.equal('refused\n');
+  });
+
   it('opens no device node that it makes, wherever that is', async () => {
     const dir = tmpDir();
     const mounts = [{ source: dir, target: '/tmp', readonly: false }];
@@ -260,6 +290,23 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     });
   }
 }
+
+/** Keeps the program that it is to load, becomes a shell so that the program no longer runs, and opens it for writing: it writes nothing. */
+const FALSE_LOADER = `
+static long call(long n, long a, long b, long c) {
+  long r;
+  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+  return r;
+}
+void _start(void) {
+  static const char *args[] = {"sh", "-c", "(: >> /proc/self/fd/9) 2>/dev/null && echo written || echo refused", 0};
+  static const char *none[] = {"PATH=/bin", 0};
+  long fd = call(2, (long)"/proc/self/exe", 0, 0);
+  call(33, fd, 9, 0);
+  call(59, (long)"/bin/sh", (long)args, (long)none);
+  call(60, 3, 0, 0);
+}
+`;
 
 /** A program for i386 that makes one system call, with 42 as its first argument, and exits with the error's number. */
 function program32(call: number): Buffer {
