@@ -39,10 +39,10 @@ export async function buildTargets(
     return promise;
   };
   const run = async (target: TargetBuild): Promise<Linkable> => {
-    const contexts = await Promise.all(
+    const contexts: LinkedContext[] = await Promise.all(
       Object.entries(target.links).map(async ([context, name]) => {
         const { image } = await start(name);
-        return [context, `oci-layout://${store.state.content}@${image!}`] as const;
+        return { context, name, place: `oci-layout://${store.state.content}@${image!}` };
       }),
     );
     try {
@@ -50,8 +50,11 @@ export async function buildTargets(
         ...target.options,
         ...options,
         signal: all,
-        buildContexts: { ...target.options.buildContexts, ...Object.fromEntries(contexts) },
-        ...(onProgress ? { onProgress: named(target.name, targets.length, onProgress) } : {}),
+        buildContexts: {
+          ...target.options.buildContexts,
+          ...Object.fromEntries(contexts.map(({ context, place }) => [context, place])),
+        },
+        ...(onProgress ? { onProgress: named(target.name, targets.length, contexts, onProgress) } : {}),
       };
       return linked.has(target.name) ? await buildLinkable(own) : { result: await build(own) };
     } catch (error) {
@@ -68,6 +71,13 @@ export async function buildTargets(
       return [targets[i]!.name, end.value.result];
     }),
   );
+}
+
+/** A context that is the result of the target `name`, and where that lies. */
+interface LinkedContext {
+  readonly context: string;
+  readonly name: string;
+  readonly place: string;
 }
 
 interface Linkable {
@@ -98,15 +108,22 @@ function isWholeInStore({ type, push }: OutputSpec): boolean {
   return (type === 'image' && !push) || type === 'docker' || type === 'oci';
 }
 
-/** Two targets may have the same step: each is shown under its target. */
-function named(target: string, count: number, listener: ProgressListener): ProgressListener {
+/** Two targets may have the same step: each is shown under its target. A linked target is shown by its name. */
+function named(
+  target: string,
+  count: number,
+  contexts: readonly LinkedContext[],
+  listener: ProgressListener,
+): ProgressListener {
   if (count === 1) return listener;
   const own = (digest: string) => `${target} ${digest}`;
   return (event: ProgressEvent) => {
     if (event.kind === 'announced') {
-      const name = event.name.startsWith('[')
-        ? `[${target} ${event.name.slice(1)}`
-        : `[${target}] ${event.name}`;
+      const shown = contexts.reduce(
+        (text, { name, place }) => text.replace(place, `target:${name}`),
+        event.name,
+      );
+      const name = shown.startsWith('[') ? `[${target} ${shown.slice(1)}` : `[${target}] ${shown}`;
       listener({ ...event, name, digest: own(event.digest), inputs: event.inputs.map(own) });
     } else if ('digest' in event && event.digest !== undefined)
       listener({ ...event, digest: own(event.digest) });

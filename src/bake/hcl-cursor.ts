@@ -22,6 +22,8 @@ export class Cursor {
     readonly end = source.text.length,
     /** In JSON a text is decoded before templates are looked for in it. */
     readonly isJson = false,
+    /** The place of everything here, where the text is not as it stands in the file. */
+    private readonly place?: Span,
   ) {
     this.position = position;
   }
@@ -121,11 +123,11 @@ export class Cursor {
   }
 
   spanFrom(start: number): Span {
-    return { source: this.source, start, end: this.position };
+    return this.place ?? { source: this.source, start, end: this.position };
   }
 
   syntax(message: string, hint?: string, start = this.position): BuildError {
-    const span = { source: this.source, start, end: Math.max(this.position, start + 1) };
+    const span = this.place ?? { source: this.source, start, end: Math.max(this.position, start + 1) };
     return errorAt(span, message, { code: 'BAKE_SYNTAX', ...(hint === undefined ? {} : { hint }) });
   }
 

@@ -8,7 +8,7 @@ export function parseExpression(cursor: Cursor): Expression {
 }
 
 /** All of a text as a template: what a string of JSON holds. */
-export function parseTemplateText(cursor: Cursor): Expression {
+function parseTemplateText(cursor: Cursor): Expression {
   const start = cursor.position;
   return templateFrom(cursor, start, { isOver: (at) => at.isAtEnd, hasEscapes: false });
 }
@@ -243,10 +243,9 @@ function parseObject(cursor: Cursor, start: number): Expression {
 function parseKey(cursor: Cursor): Expression {
   const start = cursor.position;
   const name = cursor.identifier();
-  const end = cursor.position;
+  const span = cursor.spanFrom(start);
   cursor.skip();
-  if (name !== undefined && (cursor.at('=') || cursor.at(':')))
-    return { kind: 'literal', value: name, span: { source: cursor.source, start, end } };
+  if (name !== undefined && (cursor.at('=') || cursor.at(':'))) return { kind: 'literal', value: name, span };
   cursor.position = start;
   return parseExpression(cursor);
 }
@@ -283,11 +282,8 @@ function parseJsonText(cursor: Cursor): Expression {
     throw cursor.syntax(`${written} is not JSON: ${(error as Error).message}`, undefined, start);
   }
   if (!text.includes('{')) return { kind: 'literal', value: text, span };
-  try {
-    return { ...parseTemplateText(new Cursor({ name: cursor.source.name, text })), span };
-  } catch (error) {
-    throw cursor.syntax((error as Error).message.replace(/^.*?:\d+:\d+: /, ''), undefined, start);
-  }
+  const decoded = { name: cursor.source.name, text };
+  return parseTemplateText(new Cursor(decoded, 0, text.length, false, span));
 }
 
 function parseHeredoc(cursor: Cursor): Expression {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildBase } from '../kit/base-context.js';
 import { tsbuildIn } from '../kit/cli.js';
@@ -55,11 +55,40 @@ EOT
     const { stderr } = await tsbuild.must(['bake', '--progress=plain'], { cwd });
     expect((await tsbuild.must(['run', 'app', 'cat', '/app'])).stdout).to.equal('hello\nyes\n');
     expect(readFileSync(join(cwd, 'out/copied'), 'utf8')).to.equal('hello\n');
+    expect(stderr).to.match(/\[app [^\]]*\] FROM target:tools@/);
     expect(stderr)
       .to.match(/\[tools [^\]]*\] RUN echo/)
       .and.to.match(/\[app [^\]]*\] RUN cat/);
     const { stdout: images } = await tsbuild.must(['images']);
     expect(images).to.contain('app').and.not.to.contain('tools-name');
+  });
+
+  it('target: contexts for two platforms, in a store that has no image yet', async () => {
+    const cwd = makeContext({
+      f: 'f',
+      'docker-bake.hcl': `
+target "base" {
+  platforms = ["linux/amd64", "linux/arm64"]
+  output = ["base-out"]
+  dockerfile-inline = "FROM scratch\\nARG TARGETARCH\\nCOPY f /f-$TARGETARCH\\n"
+}
+target "app" {
+  contexts = { b = "target:base" }
+  platforms = ["linux/amd64", "linux/arm64"]
+  output = ["type=docker"]
+  dockerfile-inline = "FROM b\\nCOPY f /g\\n"
+}
+target "default" {
+  contexts = { b = "target:app" }
+  platforms = ["linux/arm64"]
+  output = ["type=local,dest=out"]
+  dockerfile-inline = "FROM b\\n"
+}
+`,
+    });
+    await tsbuildIn(tmpDir()).must(['bake', 'default', 'base'], { cwd });
+    expect(readdirSync(join(cwd, 'out')).sort()).to.deep.equal(['f-arm64', 'g']);
+    expect(readdirSync(join(cwd, 'base-out/linux_amd64'))).to.deep.equal(['f-amd64']);
   });
 
   it('target: contexts take a change along, and are cached without one', async () => {

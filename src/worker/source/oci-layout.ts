@@ -35,6 +35,9 @@ export function parseLayoutReference(text: string): LayoutReference {
 export function findInLayout({ directory, tag, digest }: LayoutReference): Descriptor {
   const bytes = readSmallFile(join(directory, 'index.json'), { limitBytes: LIMITS.manifestBytes });
   if (!bytes) {
+    // A store without a named image has no index yet, and blobs all the same.
+    const blob = digest && layoutBlob(directory, digest);
+    if (blob) return blob;
     throw new BuildError(
       'IMAGE_NOT_FOUND',
       `"${directory}" is not an OCI image layout: it has no file index.json`,

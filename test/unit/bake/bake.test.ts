@@ -154,4 +154,34 @@ describe('errors of bake files', () => {
       'compose.yaml:4:7: services.app.build.contxt: a build has no key "contxt", or tsbuild does not know it',
     );
   });
+
+  it('are at the text in JSON, wherever in it they are', async () => {
+    const text = '{"target": {"default": {\n  "tags": ["a\\n${nope}"]\n}}}';
+    const one = { name: '', files: { 'docker-bake.json': text } };
+    const reason = (await bakeOutput(one, tmpDir()).catch((error: unknown) => error)) as BuildError;
+    expect(reason.message).to.equal('docker-bake.json:2:12: there is no variable "nope"');
+  });
+
+  it('have a code whatever is cut out of a file or doubled in it', async () => {
+    const directory = tmpDir();
+    let seed = 7;
+    const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below;
+    let refused = 0;
+    for (const one of BAKE_CASES.flatMap((each) => Array<BakeCase>(20).fill(each))) {
+      const [name, text] = Object.entries(one.files)[0]!;
+      const [from, length] = [random(text.length), random(12)];
+      const cut = random(2) ? text.slice(from, from + length).repeat(2) : '';
+      const changed = text.slice(0, from) + cut + text.slice(from + length);
+      const mutant = { ...one, files: { ...one.files, [name]: changed } };
+      const error = await bakeOutput(mutant, directory).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      // By name: what is imported late has another copy of the class when the tests run from source.
+      if (error !== undefined && (error as Error).name !== 'BuildError')
+        throw new Error(changed, { cause: error });
+      if (error) refused += 1;
+    }
+    expect(refused).to.be.greaterThan(300);
+  });
 });
