@@ -110,6 +110,14 @@ describe('errors of bake files', () => {
     expect(source?.name).to.equal('docker-bake.hcl');
   });
 
+  it('say the nearest key', async () => {
+    const { message, hint } = await errorOf('target "default" {\n  tgas = ["a"]\n}\n');
+    expect([message, hint]).to.deep.equal([
+      'docker-bake.hcl:2:3: a target has no key "tgas"',
+      'did you mean "tags"?',
+    ]);
+  });
+
   it('show the circle of variables', async () => {
     const { message } = await errorOf('A = B\nB = "${C}"\nC = A\ntarget "default" {}\n');
     expect(message).to.contain('A -> B -> C -> A');
