@@ -315,10 +315,8 @@ export class Solver {
   #keys(state: SolveState, vertex: Vertex): Promise<VertexKeys> {
     let keys = state.keys.get(vertex.digest);
     if (!keys) {
-      const { location, name } = vertex.options;
       keys = this.#computeKeys(state, vertex).catch((error: unknown) => {
-        if (state.signal.aborted) throw error;
-        throw locateError(error, { location, vertex: name });
+        throw this.#failed(state, vertex, error);
       });
       state.keys.set(vertex.digest, keys);
     }

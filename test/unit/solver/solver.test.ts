@@ -78,6 +78,8 @@ class Bench {
   hook: ((name: string, signal: AbortSignal) => Promise<void>) | undefined;
 
   keepGoing = false;
+  /** The vertex whose keys cannot be told. */
+  keyless: string | undefined;
 
   async solve(
     heads: readonly Vertex[],
@@ -113,7 +115,10 @@ class Bench {
     });
     return {
       lane: 'exec',
-      cacheMap: async () => ({ digest: digestOf(`add ${spec.add} ${spec.revision ?? 0}`), deps }),
+      cacheMap: async () => {
+        if (spec.name === this.keyless) throw new BuildError('COPY_SOURCE_NOT_FOUND', spec.name);
+        return { digest: digestOf(`add ${spec.add} ${spec.revision ?? 0}`), deps };
+      },
       exec: async (job, inputs) => {
         this.counts.set(spec.name, (this.counts.get(spec.name) ?? 0) + 1);
         this.running += 1;
@@ -267,6 +272,24 @@ describe('solver', () => {
     expect(bench.events.filter((event) => event.kind === 'failed')).to.have.length(1);
     expect(bench.events.filter((event) => event.kind === 'canceled')).to.have.length(1);
   });
+
+  for (const keepGoing of [false, true]) {
+    it(`reports a failure to tell keys at the vertex that has it${keepGoing ? ', as one that keeps going' : ''}`, async () => {
+      const bench = new Bench();
+      bench.keepGoing = keepGoing;
+      bench.keyless = 'base';
+      const base = vertex({ name: 'base', add: 61 });
+      const head = vertex({
+        name: 'head',
+        add: 1,
+        inputs: [vertex({ name: 'middle', add: 1, inputs: [base] })],
+      });
+      const error = await bench.solve([head]).catch((reason: unknown) => reason as BuildError);
+      expect((error as BuildError).vertex).to.equal('base');
+      const failed = bench.events.flatMap((event) => (event.kind === 'failed' ? [event.digest] : []));
+      expect(failed).to.deep.equal([base.digest]);
+    });
+  }
 
   it('that keeps going solves what needs no failed vertex, and rejects with each failure once', async () => {
     const bench = new Bench();
