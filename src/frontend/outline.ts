@@ -28,18 +28,26 @@ interface Described {
   readonly location: SourceLocation;
 }
 
-/** Notes during the conversion what the stages of a target ask for. Everything is noted once, the first time. */
+interface GlobalArg extends OutlineArg {
+  readonly uses: readonly string[];
+}
+
+/**
+ * Notes during the conversion what the stages of a target ask for. Of several ARGs with a name the one furthest down counts,
+ * which is the one nearest to the target; of other things the first.
+ */
 export class OutlineRecorder {
-  readonly #globals = new Map<string, OutlineArg & { readonly uses: readonly string[] }>();
-  readonly #args = new Map<string, OutlineArg>();
+  readonly #globals = new Map<string, GlobalArg>();
+  readonly #args = new Map<string, { readonly arg: OutlineArg; readonly line: number }>();
   readonly #usedGlobals = new Set<string>();
   readonly #secrets = new Map<string, OutlineSecret>();
   readonly #ssh = new Map<string, OutlineSecret>();
   readonly #caches = new Map<string, SourceLocation>();
 
-  /** An ARG before the first FROM. @param uses names in its default */
+  /** An ARG before the first FROM. @param uses names in its default; those of an earlier ARG with the name are used by it */
   addGlobal(name: string, value: string | undefined, command: Described, uses: readonly string[]): void {
-    if (!this.#globals.has(name)) this.#globals.set(name, { ...argOf(name, value, command), uses });
+    const earlier = this.#globals.get(name)?.uses ?? [];
+    this.#globals.set(name, { ...argOf(name, value, command), uses: [...earlier, ...uses] });
   }
 
   /** A global ARG counts when FROM or a stage asks for it. */
@@ -53,7 +61,10 @@ export class OutlineRecorder {
 
   addArg(name: string, value: string | undefined, command: Described, isGlobal: boolean): void {
     if (isGlobal) this.useGlobals([name]);
-    else if (!this.#args.has(name)) this.#args.set(name, argOf(name, value, command));
+    const global = isGlobal ? this.#globals.get(name) : undefined;
+    const line = command.location.startLine;
+    if (line < (this.#args.get(name)?.line ?? 0)) return;
+    this.#args.set(name, { arg: global ? withoutUses(global) : argOf(name, value, command), line });
   }
 
   addSecret(kind: 'secret' | 'ssh', name: string, required: boolean, location: SourceLocation): void {
@@ -66,10 +77,13 @@ export class OutlineRecorder {
   }
 
   outline(): Omit<Outline, 'name' | 'description'> {
-    const globals = [...this.#globals.values()].filter(({ name }) => this.#usedGlobals.has(name));
-    const own = [...this.#args.values()].filter(({ name }) => !this.#usedGlobals.has(name));
+    const args = new Map<string, OutlineArg>();
+    for (const [name, global] of this.#globals) {
+      if (this.#usedGlobals.has(name)) args.set(name, withoutUses(global));
+    }
+    for (const [name, { arg }] of this.#args) args.set(name, arg);
     return {
-      args: [...globals.map(({ uses: _uses, ...arg }) => arg), ...own].sort(byLine),
+      args: [...args.values()].sort(byLine),
       secrets: [...this.#secrets.values()].sort(byLine),
       ssh: [...this.#ssh.values()].sort(byLine),
       caches: [...this.#caches].map(([id, location]) => ({ id, location })).sort(byLine),
@@ -81,6 +95,10 @@ export class OutlineRecorder {
 export function describedBy(comments: readonly string[], name: string): string | undefined {
   const line = comments.find((comment) => comment.startsWith(`${name} `));
   return line?.slice(name.length + 1);
+}
+
+function withoutUses({ uses: _uses, ...arg }: GlobalArg): OutlineArg {
+  return arg;
 }
 
 function argOf(name: string, value: string | undefined, command: Described): OutlineArg {
