@@ -1,23 +1,11 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun, PROJECT, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { debianRootfs } from '../kit/debian-rootfs.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
-
-/** A root file system by debootstrap, kept from run to run because it takes a minute to make. */
-async function debianRootfs(): Promise<string> {
-  const cache = process.env['TSBUILD_TEST_CACHE'] ?? '/var/tmp/tsbuild-test-cache';
-  const archive = join(cache, 'bookworm-minbase.tar');
-  if (existsSync(archive)) return archive;
-  mkdirSync(cache, { recursive: true });
-  const dir = tmpDir();
-  await mustRun('debootstrap', ['--variant=minbase', 'bookworm', `${dir}/rootfs`]);
-  await mustRun('tar', ['--numeric-owner', '-cf', `${archive}.${process.pid}`, '-C', `${dir}/rootfs`, '.']);
-  await mustRun('mv', [`${archive}.${process.pid}`, archive]);
-  return archive;
-}
 
 describe('a real Debian base image', function () {
   this.timeout(600_000);
