@@ -1,0 +1,73 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, cpSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { type CommandResult, mustRun, PROJECT, runCommand, TSBUILD } from './cli.js';
+import { tmpDir } from './tmp-dir.js';
+
+const USER = 'tsbuild-test';
+
+/** A user of the machine with ranges of subordinate ids and a home of its own. */
+export interface OrdinaryUser {
+  /** Of the user and of its group. */
+  readonly name: string;
+  readonly home: string;
+  /** tsbuild where the user can start it. */
+  readonly command: string;
+  /** Runs a program as the user, with nothing in its environment but HOME, PATH and `env`. */
+  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<CommandResult>;
+  /** Removes what the user's namespaces own below `home`, and the user if it was made here. */
+  remove(): Promise<void>;
+}
+
+/** Needs root, newuidmap and useradd. */
+export async function makeOrdinaryUser(): Promise<OrdinaryUser> {
+  const home = tmpDir();
+  const command = await reachableCommand(home);
+  const isNew = !readFileSync('/etc/passwd', 'utf8').includes(`\n${USER}:`);
+  if (isNew) await mustRun('useradd', ['--no-create-home', '--home-dir', home, '--shell', '/bin/sh', USER]);
+  if (!existsSync('/etc/subuid') || !readFileSync('/etc/subuid', 'utf8').includes(`${USER}:`)) {
+    await mustRun('usermod', ['--add-subuids', '300000-365535', '--add-subgids', '300000-365535', USER]);
+  }
+  const [uid, gid] = ['-u', '-g'].map((flag) =>
+    Number(execFileSync('id', [flag, USER], { encoding: 'utf8' })),
+  ) as [number, number];
+  chmodSync(home, 0o755);
+  chownSync(home, uid, gid);
+  const run: OrdinaryUser['run'] = (args, env = {}) => {
+    const identity = ['--reuid', USER, '--regid', USER, '--init-groups'];
+    const environment = Object.entries({
+      HOME: home,
+      PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
+      ...env,
+    }).map(([name, value]) => `${name}=${value}`);
+    return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], { cwd: home });
+  };
+  return {
+    name: USER,
+    home,
+    command,
+    run,
+    async remove() {
+      const inNamespace = ['unshare', '--user', '--map-root-user', '--map-auto'];
+      await run([...inNamespace, 'sh', '-c', 'rm -rf "$HOME"/.local "$HOME"/store*']);
+      if (isNew) await mustRun('userdel', [USER]);
+    },
+  };
+}
+
+/** Whether others may walk to a file: a clone below /root is closed to ordinary users. */
+function isOpenToOthers(path: string): boolean {
+  return path === '/' || ((statSync(path).mode & 0o001) !== 0 && isOpenToOthers(dirname(path)));
+}
+
+/** The command in place, or a copy with what it needs at run time. */
+async function reachableCommand(home: string): Promise<string> {
+  if (isOpenToOthers(dirname(TSBUILD))) return TSBUILD;
+  const listed = await runCommand('npm', ['ls', '--all', '--omit=dev', '--parseable'], { cwd: PROJECT });
+  const modules = listed.stdout.split('\n').filter((path) => path.startsWith(`${PROJECT}/node_modules/`));
+  const app = join(home, 'app');
+  for (const path of ['bin', 'dist', 'package.json', ...modules.map((path) => relative(PROJECT, path))]) {
+    cpSync(join(PROJECT, path), join(app, path), { recursive: true });
+  }
+  return join(app, 'bin/tsbuild');
+}
