@@ -116,7 +116,7 @@ describe('change X, build again', function () {
   this.timeout(60_000);
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await makeTemplate();
   });
 

@@ -13,7 +13,7 @@ const DOCKERFILE = 'FROM scratch\nCOPY first /first\nCOPY later /later\n';
 
 describe('a context that changes during the build', () => {
   before(function () {
-    needs(this, 'root', { program: 'skopeo' }, { program: 'umoci' });
+    needs(this, 'builder', { program: 'skopeo' }, { program: 'umoci' });
   });
 
   const archive = () => join(tmpDir(), 'image.tar');

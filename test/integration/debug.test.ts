@@ -17,7 +17,7 @@ describe('tsbuild debug', function () {
   const tsbuild = tsbuildIn(root);
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await buildBase(tsbuild);
   });
 

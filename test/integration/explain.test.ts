@@ -24,7 +24,7 @@ describe('why a step is not cached', function () {
   this.timeout(120_000);
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n', '.dockerignore': 'Dockerfile\n' });
     makeBaseRootfs(context);
     await tsbuild.must([context, '-t', 'base']);

@@ -7,7 +7,7 @@ import { build, inspectImage, type ProgressEvent } from '../../src/index.js';
 
 describe('the library', () => {
   before(function () {
-    needs(this, 'root');
+    needs(this, 'builder');
   });
 
   const root = tmpDir();

@@ -19,7 +19,7 @@ describe('logs of steps', function () {
   const tsbuild = tsbuildIn(root);
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await buildBase(tsbuild);
   });
 

@@ -13,7 +13,7 @@ describe('RUN --mount', function () {
   const tsbuild = tsbuildIn(root);
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     const context = makeContext({
       Dockerfile: 'FROM scratch\nCOPY . /\nCMD ["/bin/sh"]\n',
       '.dockerignore': 'Dockerfile\n.dockerignore\n',

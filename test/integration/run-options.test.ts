@@ -17,7 +17,7 @@ describe('RUN with more than it has by itself', function () {
   let agent: ChildProcess | undefined;
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' }, { program: 'ssh-agent' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' }, { program: 'ssh-agent' });
     const context = makeContext({
       Dockerfile: 'FROM scratch\nCOPY . /\n',
       '.dockerignore': 'Dockerfile\n.dockerignore\n',
@@ -40,7 +40,8 @@ describe('RUN with more than it has by itself', function () {
   }
 
   describe('an ssh agent', () => {
-    it('answers through the forwarded socket, which has the owner and mode that were asked for', async () => {
+    it('answers through the forwarded socket, which has the owner and mode that were asked for', async function () {
+      needs(this, 'root');
       const own = join(tmpDir(), 'a'.repeat(90));
       mkdirSync(own);
       const forward = await forwardSocket(socket, own, { mode: 0o640, uid: 7, gid: 8 });
@@ -384,7 +385,7 @@ describe('--verify-reproducible', function () {
   const tsbuild = tsbuildIn(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
     makeBaseRootfs(context);
     await tsbuild.must([context, '-t', 'base']);

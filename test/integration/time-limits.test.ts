@@ -11,7 +11,7 @@ describe('time limits and --keep-going', function () {
   const tsbuild = tsbuildIn(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await buildBase(tsbuild);
   });
 

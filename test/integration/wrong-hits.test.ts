@@ -17,7 +17,7 @@ describe('never a wrong hit', function () {
   const root = tmpDir();
 
   before(function () {
-    needs(this, 'root');
+    needs(this, 'builder');
   });
 
   /** Text of a file of the image. */

@@ -1,19 +1,22 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Suite, Context } from 'mocha';
 
-type Need = 'root' | { program: string };
+/** `builder`: root, or a user with ranges of subordinate ids. */
+type Need = 'root' | 'builder' | { program: string };
 
 /**
  * Skips the running suite or test where the machine lacks something, with the reason; in CI, which installs everything,
- * a missing need fails instead.
+ * a missing program fails instead.
  */
 export function needs(context: Context | Suite, ...list: Need[]): void {
   const missing = list
     .filter((need) => !isMet(need))
-    .map((need) => (need === 'root' ? 'root' : need.program));
+    .map((need) => (typeof need === 'string' ? need : need.program));
   if (missing.length === 0) return;
-  if (process.env['TSBUILD_CI']) throw new Error(`CI lacks: ${missing.join(', ')}`);
+  if (process.env['TSBUILD_CI'] && missing.some((name) => name !== 'root'))
+    throw new Error(`CI lacks: ${missing.join(', ')}`);
   (context as Context).skip();
 }
 
@@ -24,5 +27,11 @@ export function findProgram(name: string, first: readonly string[] = []): string
 }
 
 function isMet(need: Need): boolean {
-  return need === 'root' ? process.getuid?.() === 0 : findProgram(need.program) !== undefined;
+  if (typeof need !== 'string') return findProgram(need.program) !== undefined;
+  return process.getuid?.() === 0 || (need === 'builder' && hasSubordinateIds());
+}
+
+function hasSubordinateIds(): boolean {
+  if (findProgram('newuidmap') === undefined) return false;
+  return readFileSync('/etc/subuid', 'utf8').includes(`${userInfo().username}:`);
 }

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
@@ -41,11 +42,14 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       const options = ['--fork', '--kill-child', '--propagation', 'private', ...namespaces];
       const command = [...options, '--', process.execPath, ...sandboxInitArguments(inputFile)];
       const limited = limitArguments(spec, unshare, command);
-      const child = startProcess(limited.program, limited.args, io, {});
+      const ownErrors = join(own.path, 'errors');
+      writeFileSync(ownErrors, '');
+      const separate = ['-c', 'exec 3>&2 2>"$0" "$@"', ownErrors, limited.program, ...limited.args];
+      const child = startProcess('/bin/sh', separate, io, {});
       const kill = () => killSandbox(input.pidFile, child.kill);
       signal.addEventListener('abort', kill, { once: true });
       try {
-        const exitCode = await child.exitCode;
+        const exitCode = exitCodeOf(await child.exitCode, readFileSync(ownErrors, 'utf8'));
         throwIfAborted(signal);
         if (exitCode !== 0) throwStartError(readFileSync(input.errorFile, 'utf8'), spec);
         return { exitCode };
@@ -60,6 +64,14 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       }
     },
   };
+}
+
+/**
+ * unshare ends as its child did, but for one whose end was SIGKILL: util-linux 2.38 fails then as it wants to end itself in the
+ * same way.
+ */
+function exitCodeOf(exitCode: number, ownErrors: string): number {
+  return exitCode === 1 && ownErrors.includes('sigprocmask') ? 128 + constants.signals.SIGKILL : exitCode;
 }
 
 /** Limits are inherited, so prlimit of util-linux sets them before the namespaces are made. */
@@ -100,6 +112,7 @@ function createInput(spec: ProcessSpec): SandboxInput {
     maskedPaths: sandboxed ? MASKED_PATHS : [],
     readonlyPaths: sandboxed ? READONLY_PATHS : [],
     dropped: CAPABILITIES.flatMap((name, number) => (own.has(name) && !kept.has(name) ? [number] : [])),
+    openFiles: spec.rlimits.find(({ type }) => type === 'nofile'),
     processFiles: spec.processFiles ?? [],
     errorFile: join(spec.directory, 'log'),
     pidFile: join(spec.directory, PID_FILE),

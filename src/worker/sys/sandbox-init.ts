@@ -25,6 +25,8 @@ export interface SandboxInput {
   readonly readonlyPaths: readonly string[];
   /** Numbers of the capabilities to give up. */
   readonly dropped: readonly number[];
+  /** The limit of open files, which node raises for itself as it starts; -1 is no limit. */
+  readonly openFiles: { readonly soft: number; readonly hard: number } | undefined;
   /** `cgroup.procs` files to be written to. */
   readonly processFiles: readonly string[];
   /** Takes one line when the program cannot be started. */
@@ -33,7 +35,10 @@ export interface SandboxInput {
   readonly pidFile: string;
 }
 
-/** Arguments for node: a program that reads a {@link SandboxInput} from a file and becomes the process it describes. */
+/**
+ * Arguments for node: a program that reads a {@link SandboxInput} from a file and becomes the process it describes, with
+ * descriptor 3 as its standard error.
+ */
 export function sandboxInitArguments(inputFile: string): string[] {
   // Some compilers give functions their names back with a function that the text alone lacks.
   const source = `const __name = (value) => value; (${becomeProcess.toString()})(require)`;
@@ -71,6 +76,8 @@ function becomeProcess(load: (name: string) => unknown): void {
   const control = define('int ioctl(int fd, ulong request, void *argument)');
   const setDescriptorFlags = define('int fcntl(int fd, int command, int flags)');
   const execve = define('int execve(const char *path, const char **argv, const char **envp)');
+  const dup2 = define('int dup2(int from, int to)');
+  const setrlimit = define('int setrlimit(int resource, const int64_t *limits)');
   const setns = define('int setns(int fd, int type)');
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const setSignal = libc.func('void *signal(int number, void *action)');
@@ -124,6 +131,12 @@ function becomeProcess(load: (name: string) => unknown): void {
     for (const name of ['null', 'zero', 'full', 'random', 'urandom', 'tty']) {
       fs.writeFileSync(at(`/dev/${name}`), '');
       mount(`/dev/${name}`, at(`/dev/${name}`), null, flag.bind, null);
+    }
+    // A name for the terminal, which is of another devpts: programs look for it by its numbers.
+    const isTerminal = libc.func('int isatty(int fd)') as (fd: number) => number;
+    if (isTerminal(0) === 1) {
+      fs.writeFileSync(at('/dev/console'), '');
+      mount(fs.readlinkSync('/proc/self/fd/0'), at('/dev/console'), null, flag.bind, null);
     }
     const links = {
       fd: '/proc/self/fd',
@@ -224,6 +237,9 @@ function becomeProcess(load: (name: string) => unknown): void {
     const ignoredByNode = { brokenPipe: 13, fileSize: 25 };
     for (const signal of Object.values(ignoredByNode)) setSignal(signal, null);
     const program = findProgram();
+    const openFiles = 7;
+    if (input.openFiles)
+      setrlimit(openFiles, BigInt64Array.of(BigInt(input.openFiles.soft), BigInt(input.openFiles.hard)));
     try {
       execve(program, [...input.args, null], [...input.env, null]);
     } catch (error) {
@@ -238,6 +254,8 @@ function becomeProcess(load: (name: string) => unknown): void {
   };
 
   try {
+    const stepsErrors = 3;
+    dup2(stepsErrors, 2);
     fs.writeFileSync(input.pidFile, fs.readlinkSync('/proc/self'));
     mount(input.rootfs, input.rootfs, null, flag.bind | flag.recursive, null);
     sethostname(input.hostname, Buffer.byteLength(input.hostname));
