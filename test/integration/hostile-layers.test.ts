@@ -21,6 +21,16 @@ const CASES: readonly Case[] = [
   { what: 'a name with ..', entries: [{ name: '../canary' }], ends: 'TAR_INVALID' },
   { what: 'a name with .. in its middle', entries: [{ name: 'a/../../canary' }], ends: 'TAR_INVALID' },
   { what: 'a name that ends in ..', entries: [{ name: 'a/..', flag: '5' }], ends: 'TAR_INVALID' },
+  {
+    what: 'a name that is not UTF-8',
+    entries: [{ name: 'a', raw: { 0: Buffer.from([0x61, 0xff]) } }],
+    ends: 'TAR_INVALID',
+  },
+  {
+    what: 'a PAX path that is not UTF-8',
+    entries: [paxEntry({ path: Buffer.from('a\xffb', 'latin1') }), {}],
+    ends: 'TAR_INVALID',
+  },
   { what: 'an absolute name', entries: [{ name: '/canary' }], ends: ['canary'] },
   { what: 'a name with many slashes', entries: [{ name: '////canary//x' }], ends: ['canary/x'] },
   { what: 'a PAX path with ..', entries: [paxEntry({ path: '../canary' }), {}], ends: 'TAR_INVALID' },

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { BuildError } from '../../errors.js';
 import { limitHint, LIMITS } from '../limits.js';
 import { BlockInput, invalid } from './block-input.js';
@@ -126,10 +127,10 @@ function entryOf(
   meta: MetaHeaders,
 ): TarEntry {
   const { pax } = meta;
-  const name = checkedName(pax.get('path')?.toString('utf8') ?? meta.name ?? header.name);
+  const name = checkedName(paxText(pax, 'path') ?? legacyText(meta.name ?? header.name));
   if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
     throw invalid(`${quoted(name)} is a sparse file`, 'make the archive without --sparse');
-  const linkName = pax.get('linkpath')?.toString('utf8') ?? meta.linkName ?? header.linkname ?? '';
+  const linkName = paxText(pax, 'linkpath') ?? legacyText(meta.linkName ?? header.linkname ?? '');
   const isLink = type === 'symlink' || type === 'hardlink';
   if (isLink && checkedName(linkName) === '') throw invalid(`the link ${quoted(name)} has no target`);
   const number = (key: 'size' | 'uid' | 'gid', most: number) => {
@@ -176,6 +177,22 @@ function paxNumber(value: Buffer): number {
   const written = value.toString('latin1', 0, 40);
   return /^-?\d+(\.\d*)?$/.test(written) ? Number(written) : NaN;
 }
+
+/** Names are texts in this program: one that is none would become another file's. */
+function paxText(pax: ReadonlyMap<string, Buffer>, key: string): string | undefined {
+  const bytes = pax.get(key);
+  if (bytes && !isUtf8(bytes)) throw notUtf8(bytes.toString('utf8'));
+  return bytes?.toString('utf8');
+}
+
+/** Its bytes are gone, so that the character which stands for wrong ones is refused. */
+function legacyText(name: string): string {
+  if (name.includes('\uFFFD')) throw notUtf8(name);
+  return name;
+}
+
+const notUtf8 = (name: string) =>
+  invalid(`the name ${quoted(name)} is not UTF-8`, 'make the archive again with other names');
 
 function checkedName(name: string): string {
   if (Buffer.byteLength(name) > LIMITS.pathBytes)

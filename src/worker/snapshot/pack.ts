@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, digestFromHash } from '../../oci/digest.js';
+import { listNames, readLinkTarget } from '../sys/directory-names.js';
 import { getXattr, listXattrs } from '../sys/syscalls.js';
 import { opaqueXattr } from './extract.js';
 import type { LayerEntry } from './layer-index.js';
@@ -67,7 +68,7 @@ function addParents(path: string, into: Set<string>): void {
 
 /** @param hidden true below an opaque directory: nothing of the lower one shows, so its names need whiteouts */
 function* walkUpper(upper: string, below: UnionView, dir: string, hidden: boolean): Generator<Candidate> {
-  const names = new Set(readdirSync(join(upper, dir)));
+  const names = new Set(listNames(join(upper, dir)));
   const lost = hidden ? below.list(dir).filter((name) => !names.has(name)) : [];
   for (const name of [...names, ...lost].sort()) {
     const path = joinPath(dir, name);
@@ -130,7 +131,7 @@ function entryOf(path: string, file: string, stat: Stats): LayerEntry {
     gid: stat.gid,
     size: type === 'file' ? stat.size : 0,
     mtimeSec: Math.floor(stat.mtimeMs / 1000),
-    ...(type === 'symlink' ? { linkName: readlinkSync(file) } : {}),
+    ...(type === 'symlink' ? { linkName: readLinkTarget(file) } : {}),
     ...(type === 'char' || type === 'block' ? deviceOf(stat.rdev) : {}),
     ...(capability ? { xattrs: { 'security.capability': capability.toString('base64') } } : {}),
   };

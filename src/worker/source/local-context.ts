@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError } from '../../errors.js';
@@ -8,6 +8,7 @@ import type { LayerEntry } from '../snapshot/layer-index.js';
 import { type FileContent, fileState } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
+import { listNames, readLinkTarget } from '../sys/directory-names.js';
 import { digestFile } from './file-digest.js';
 import type { SourceTree } from './source-tree.js';
 import { StatIndex } from './stat-index.js';
@@ -168,8 +169,9 @@ export class LocalContext implements SourceTree {
 
   #readdir(path: string): string[] {
     try {
-      return readdirSync(join(this.directory, path)).sort();
+      return listNames(join(this.directory, path)).sort();
     } catch (error) {
+      if (error instanceof BuildError) throw error;
       const scanned = this.#scan(path);
       if (scanned?.ignored.matched || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
       throw notReadable(path, error);
@@ -177,7 +179,7 @@ export class LocalContext implements SourceTree {
   }
 
   #readlink(path: string): string {
-    return readlinkSync(join(this.directory, path));
+    return readLinkTarget(join(this.directory, path));
   }
 }
 
