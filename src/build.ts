@@ -291,7 +291,7 @@ async function exportAll(
   { store, compilation, names, signal }: BuildContext,
   onProgress: ProgressListener,
 ): Promise<Pick<BuildResult, 'descriptor' | 'platforms' | 'names'>> {
-  const { sourceDateEpochSec } = compilation.frontend;
+  const { sourceDateEpochSec, isMultiPlatform } = compilation.frontend;
   const outputs: readonly OutputSpec[] = options.outputs?.length ? options.outputs : [{ type: 'image' }];
   const name = `exporting to ${outputs.map((output) => output.type).join(', ')}`;
   onProgress({ kind: 'announced', digest: EXPORT_VERTEX, atMs: Date.now(), name, inputs: [] });
@@ -305,6 +305,7 @@ async function exportAll(
       names,
       memory: store.state.archives,
       annotations: options.annotations ?? {},
+      isMultiPlatform,
       stdout: options.stdout ?? process.stdout,
       signal,
       onProgress: (row) => onProgress({ kind: 'transfer', digest: EXPORT_VERTEX, atMs: Date.now(), ...row }),

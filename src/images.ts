@@ -336,7 +336,7 @@ export async function pushImage(name: string, options: StoreOptions = {}): Promi
     storeTree(
       built,
       { compression: 'gzip', forceCompression: false, oci: true, annotations: {} },
-      exportDependencies(store, [fullName], signal),
+      { ...exportDependencies(store, [fullName], signal), isMultiPlatform: isIndexType(root.mediaType) },
     );
   const tree = await new SpaceMaker(store, signal).retrying(`pushing ${fullName}`, compress);
   await pushStored(fullName, tree.root, {
@@ -365,6 +365,7 @@ function exportDependencies(store: Store, names: readonly string[], signal: Abor
     names,
     memory: store.state.archives,
     annotations: {},
+    isMultiPlatform: false,
     stdout: process.stdout,
     signal,
     onProgress: () => undefined,

@@ -15,6 +15,8 @@ export interface ExportDependencies {
   readonly names: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly sourceDateEpochSec?: number;
+  /** An index, and a directory for each platform, even where there is only one. */
+  readonly isMultiPlatform: boolean;
   /** The directory that knows which archives were written. */
   readonly memory: string;
   /** Where `dest=-` goes. */

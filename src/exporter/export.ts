@@ -2,7 +2,7 @@ import { BuildError } from '../errors.js';
 import type { BuiltImage, Layer } from '../graph/contract.js';
 import type { Compression, Descriptor } from '../oci/descriptor.js';
 import type { Digest } from '../oci/digest.js';
-import { formatPlatform, type Platform } from '../oci/platform.js';
+import { formatPlatform } from '../oci/platform.js';
 import { formatReference, parseReference } from '../oci/reference.js';
 import { pushTree } from '../oci/registry/push.js';
 import type { BuiltPlatform, OutputSpec } from './output-spec.js';
@@ -156,11 +156,8 @@ async function exportDirectory(
 ): Promise<undefined> {
   const dest = output.dest ?? missingDest(output);
   for (const image of images) {
-    await writeFileSystem(
-      image,
-      images.length === 1 ? dest : `${dest}/${platformDirectory(image.platform)}`,
-      deps,
-    );
+    const place = directoryOf(image, images, deps);
+    await writeFileSystem(image, place === '' ? dest : `${dest}/${place}`, deps);
   }
 }
 
@@ -170,15 +167,19 @@ async function exportTar(
   deps: ExportDependencies,
 ): Promise<undefined> {
   const bytes = async function* (): AsyncIterable<Uint8Array> {
-    for (const image of images)
-      yield* fileSystemTar(image, deps, images.length === 1 ? '' : platformDirectory(image.platform));
+    for (const image of images) yield* fileSystemTar(image, deps, directoryOf(image, images, deps));
     yield TAR_TRAILER;
   };
   await writeDestination(bytes(), output.dest ?? '-', deps.stdout, deps.signal);
 }
 
-function platformDirectory(platform: Platform): string {
-  return formatPlatform(platform).replaceAll('/', '_');
+/** Of one platform's files in the destination; empty where they are alone there. */
+function directoryOf(
+  { platform }: BuiltImage,
+  images: readonly BuiltImage[],
+  { isMultiPlatform }: ExportDependencies,
+): string {
+  return images.length === 1 && !isMultiPlatform ? '' : formatPlatform(platform).replaceAll('/', '_');
 }
 
 function missingDest(output: OutputSpec): never {

@@ -18,7 +18,7 @@ export interface StoredPlatform {
 
 /** A whole image in the content store. */
 export interface StoredTree {
-  /** The manifest, or the index for several platforms. */
+  /** The manifest, or the index for several platforms and where one was asked for. */
   readonly root: Descriptor;
   readonly platforms: readonly StoredPlatform[];
 }
@@ -40,7 +40,7 @@ export async function storeTree(
 ): Promise<StoredTree> {
   const platforms: StoredPlatform[] = [];
   for (const image of images) platforms.push(await storePlatform(image, options, deps));
-  if (platforms.length === 1) return { root: platforms[0]!.manifest, platforms };
+  if (platforms.length === 1 && !deps.isMultiPlatform) return { root: platforms[0]!.manifest, platforms };
   const manifests = platforms.map(({ manifest, platform }) => ({ ...manifest, platform }));
   const written = await deps.content.writeBytes(assembleIndex(manifests, options.oci));
   return { root: { mediaType: mediaTypeIn(MEDIA_TYPES.ociIndex, options.oci), ...written }, platforms };

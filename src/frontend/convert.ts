@@ -82,6 +82,8 @@ export interface FrontendResult {
   readonly targets: readonly Target[];
   readonly warnings: readonly WarningEvent[];
   readonly outline: Outline;
+  /** The result is an index, also of one platform. */
+  readonly isMultiPlatform: boolean;
   readonly sourceDateEpochSec?: number;
 }
 
@@ -131,6 +133,7 @@ async function convertParsed(
   lintFile(context.parsed, stages, linter);
   const target = targetStage(stages, options.target);
   const platforms = options.platforms.length > 0 ? options.platforms : [options.buildPlatform];
+  const isMultiPlatform = severalPlatformsIn(options);
   const scopeOf = (platform: Platform, buildArgs: ConvertOptions['buildArgs'], recorder?: OutlineRecorder) =>
     new GlobalScope(
       context.escape,
@@ -162,6 +165,7 @@ async function convertParsed(
     definition: { vertices, sources: [options.dockerfile] },
     targets,
     warnings: linter.warnings,
+    isMultiPlatform,
     outline: {
       ...(name === undefined ? {} : { name }),
       ...(description === undefined ? {} : { description }),
@@ -169,6 +173,26 @@ async function convertParsed(
     },
     ...(epoch.sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec: epoch.sourceDateEpochSec }),
   };
+}
+
+/** Build argument BUILDKIT_MULTI_PLATFORM, else whether there are several. @throws INVALID_VALUE */
+function severalPlatformsIn({ buildArgs, platforms }: ConvertOptions): boolean {
+  const written = buildArgs['BUILDKIT_MULTI_PLATFORM'];
+  if (!written) return platforms.length > 1;
+  if (/^(1|t|true)$/i.test(written)) return true;
+  if (!/^(0|f|false)$/i.test(written))
+    throw new BuildError('INVALID_VALUE', `invalid value "${written}" of BUILDKIT_MULTI_PLATFORM`, {
+      hint: 'use true or false',
+    });
+  if (platforms.length > 1)
+    throw new BuildError(
+      'INVALID_VALUE',
+      'BUILDKIT_MULTI_PLATFORM is false and there are several platforms',
+      {
+        hint: 'leave the build argument out, or give one --platform',
+      },
+    );
+  return false;
 }
 
 /** SOURCE_DATE_EPOCH in seconds, and the build arguments with its value in place of its name. */
@@ -371,13 +395,11 @@ class TargetConverter {
         : from === 'scratch'
           ? undefined
           : this.#sources.named(stage, stageName(from), command.location);
-    const mounts = await convertMounts(
-      this.#context,
-      state,
-      command,
+    const mounts = await convertMounts(this.#context, state, command, {
       sourceOf,
-      (edge) => first + inputs.push(edge) - 1,
-    );
+      addInput: (edge) => first + inputs.push(edge) - 1,
+      cacheNamespace: this.#options.buildArgs['BUILDKIT_CACHE_MOUNT_NS'],
+    });
     convertRun(this.#context, state, command, options, this.#options, { mounts, inputs });
   }
 

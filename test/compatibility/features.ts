@@ -109,7 +109,12 @@ const VARIABLES = section('Variables', [
   ['one instruction sees one state', own('A4 snapshot')],
   ['automatic platform ARGs', own('S3 automatic')],
   ['proxy ARGs', own('S3 proxy')],
-  ['`BUILDKIT_*` arguments', own('S3 BUILDKIT')],
+  [
+    '`BUILDKIT_*` arguments',
+    own('S3 BUILDKIT'),
+    /build arguments BUILDKIT_/,
+    /with RUN BUILDKIT_CACHE_MOUNT_NS/,
+  ],
   ['SOURCE_DATE_EPOCH in all forms', own('S3 epoch'), /SOURCE_DATE_EPOCH/],
   ['`--build-arg` from the environment and from files', /a build argument comes from a file/],
 ]);
@@ -125,6 +130,19 @@ const CONTEXTS = section('Contexts and .dockerignore', [
   ],
   ['`scratch` and `context` cannot be replaced', /with the names of the main context/],
   ['git contexts: ref, directory', /are contexts, with a ref and a directory/],
+  [
+    'git contexts: queries, submodules, `.git`',
+    /a repository is a context by each key/,
+    /comes with its submodules/,
+    /keeps \.git where/,
+  ],
+  [
+    'GIT_AUTH_TOKEN, GIT_AUTH_HEADER, HTTP_AUTH_*',
+    /is given GIT_AUTH_TOKEN/,
+    /with a token or a header as a secret/,
+  ],
+  ['compressed archives on standard input', /an archive on standard input goes through/],
+  ['`oci-layout://` by tag and digest', /a layout as a context is found by its tag/],
   ['URL contexts: archive or Dockerfile', /come from a URL: an archive/],
   ['`target:` and `service:` link targets of a bake file', /^bake builds target: contexts /],
 ]);

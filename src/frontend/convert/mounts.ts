@@ -11,13 +11,19 @@ export type MountSource = (from: string | undefined, source: string) => Promise<
 /** Adds the edge to the op's inputs and gives its index. */
 export type InputAdder = (edge: Edge) => number;
 
+export interface MountSettings {
+  readonly sourceOf: MountSource;
+  readonly addInput: InputAdder;
+  /** Before the ids of cache mounts: builds with another one have other caches. */
+  readonly cacheNamespace: string | undefined;
+}
+
 /** The `--mount`s of a RUN, in the order of their writing. @throws INVALID_VALUE */
 export async function convertMounts(
   context: ConvertContext,
   state: StageState,
   command: RunCommand,
-  sourceOf: MountSource,
-  addInput: InputAdder,
+  { sourceOf, addInput, cacheNamespace }: MountSettings,
 ): Promise<ExecMount[]> {
   const mounts: ExecMount[] = [];
   for (const fields of command.mounts) {
@@ -31,7 +37,8 @@ export async function convertMounts(
     noteOutline(context, mount, command);
     if ('target' in mount && mount.target === '/')
       throw new BuildError('INVALID_VALUE', 'invalid mount target "/"', { hint: 'mount below the root' });
-    mounts.push(mount);
+    const isApart = mount.type === 'cache' && cacheNamespace !== undefined && cacheNamespace !== '';
+    mounts.push(isApart ? { ...mount, id: `${cacheNamespace}/${mount.id}` } : mount);
   }
   return mounts;
 }
