@@ -26,6 +26,11 @@ export const KNOWN_EVERYWHERE: Readonly<Record<string, string>> = {
 
 export const ORACLE_CASES: readonly OracleCase[] = [
   {
+    name: 'COPY --from a stage with wildcards below a directory',
+    dockerfile:
+      'FROM base AS made\nRUN mkdir -p /a/b/c && touch /a/b/1 /a/b/2 /a/b/c/3\nFROM base\nCOPY --from=made /a/b/* /all/\nCOPY --from=made a/*/[0-9] /digits/\nCOPY --from=made /a[^x]b/? /slash/\n',
+  },
+  {
     name: 'FROM, ADD and CMD',
     dockerfile: 'FROM base\nADD hello.sh .\nCMD ["sh", "hello.sh"]\n',
     files: { 'hello.sh': { text: 'echo Hallo\n', mode: 0o755 } },

@@ -57,23 +57,26 @@ function matchesBelow(tree: SourceTree, start: string, pattern: string): string[
   const rest = pattern.slice(start === '' ? 0 : start.length + 1);
   const root = tree.resolve(start, true);
   const named = (relative: string) => joinPath(start, relative);
-  if (canMatchSlash(rest)) return [...matchingPaths(tree, root, '', rest)].map(named);
+  const namesBelow = (dir: string) => namesIn(tree, dir === '' ? root : joinPath(root, dir));
+  if (canMatchSlash(rest)) return [...matchingPaths(namesBelow, '', rest)].map(named);
   let found = [''];
   for (const component of rest.split('/').filter((part) => part !== '' && part !== '.')) {
     found = found.flatMap((dir) =>
-      namesIn(tree, joinPath(root, dir)).flatMap((name) =>
-        matchPath(component, name) ? [joinPath(dir, name)] : [],
-      ),
+      namesBelow(dir).flatMap((name) => (matchPath(component, name) ? [joinPath(dir, name)] : [])),
     );
   }
   return found.map(named);
 }
 
-function* matchingPaths(tree: SourceTree, root: string, dir: string, pattern: string): Generator<string> {
-  for (const name of namesIn(tree, joinPath(root, dir))) {
+function* matchingPaths(
+  namesBelow: (dir: string) => readonly string[],
+  dir: string,
+  pattern: string,
+): Generator<string> {
+  for (const name of namesBelow(dir)) {
     const path = joinPath(dir, name);
     if (matchPath(pattern, path)) yield path;
-    else yield* matchingPaths(tree, root, path, pattern);
+    else yield* matchingPaths(namesBelow, path, pattern);
   }
 }
 
