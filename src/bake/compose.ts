@@ -1,9 +1,10 @@
 import type { YAMLParseError } from 'yaml';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { BuildError } from '../errors.js';
+import { cleanPath } from '../graph/path-match.js';
 import { interpolate } from './compose-variables.js';
 import { parseEntries, withoutDoubles, type Entry, type EntryKind } from './entries.js';
-import { cleanPath, isRemote } from './paths.js';
+import { isRemote } from './paths.js';
 import { errorAt, type SourceText } from './source-text.js';
 import type { Group, Target } from './target.js';
 import { formatBytesBinary, parseBytesBinary } from './sizes.js';

@@ -1,9 +1,9 @@
 import { BuildError, nearestName } from '../errors.js';
+import { matchPath } from '../graph/path-match.js';
 import type { Definitions } from './definitions.js';
 import { type Entry, type EntryKind, parseEntries, withoutDoubles } from './entries.js';
 import { notFound } from './not-found.js';
 import type { Target, TargetKey } from './target.js';
-import { wildcard } from './wildcard.js';
 
 /** What `--set` says of one key of a target: all values that were given for it. */
 export interface Override {
@@ -103,8 +103,7 @@ function parseOverride(
 
 function expand(pattern: string, targets: ReadonlyMap<string, Target>): string[] {
   if (targets.has(pattern)) return [pattern];
-  const matches = wildcard(pattern);
-  const names = [...targets.keys()].filter((name) => matches(name));
+  const names = [...targets.keys()].filter((name) => matchPath(pattern, name));
   if (names.length === 0) throw notFound(pattern, [...targets.keys()]);
   return names;
 }

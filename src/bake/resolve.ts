@@ -1,10 +1,10 @@
 import { BuildError } from '../errors.js';
+import { cleanPath, matchPath } from '../graph/path-match.js';
 import type { Definitions } from './definitions.js';
 import { notFound } from './not-found.js';
 import { applyOverrides, type Override, readOverrides } from './overrides.js';
-import { cleanPath, isRemote } from './paths.js';
+import { isRemote } from './paths.js';
 import { type BakePlan, type Group, mergeTargets, normalizeTarget, type Target } from './target.js';
-import { wildcard } from './wildcard.js';
 
 export const DEFAULT_TARGET = 'default';
 
@@ -42,8 +42,7 @@ export function resolvePlan(
 
 function matching({ groups, targets }: Definitions, pattern: string): string[] {
   if (!/[*?[\]]/.test(pattern)) return [pattern];
-  const matches = wildcard(pattern);
-  const names = [...groups.keys(), ...targets.keys()].filter((name) => matches(name));
+  const names = [...groups.keys(), ...targets.keys()].filter((name) => matchPath(pattern, name));
   if (names.length === 0) throw notFound(pattern, [...groups.keys(), ...targets.keys()]);
   return names;
 }

@@ -37,6 +37,19 @@ export function canMatchSlash(pattern: string): boolean {
   return classes.some((text) => text !== '[^/]' && new RegExp(text, 'su').test('/'));
 }
 
+/** Go's filepath.Clean. */
+export function cleanPath(path: string): string {
+  const rooted = path.startsWith('/');
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
+    else if (part !== '..' || !rooted) parts.push(part);
+  }
+  const cleaned = parts.join('/');
+  return rooted ? `/${cleaned}` : cleaned || '.';
+}
+
 /** Whether Go's filepath.Match takes `pattern`. */
 export function isPathPattern(pattern: string): boolean {
   try {

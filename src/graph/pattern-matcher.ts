@@ -1,7 +1,7 @@
 import { BuildError } from '../errors.js';
 import { LIMITS } from '../oci/limits.js';
 import { compileGoExpression } from './go-expression.js';
-import { isPathPattern } from './path-match.js';
+import { cleanPath, isPathPattern } from './path-match.js';
 
 /**
  * The lines of an ignore file that are patterns: comments (`#` in the first column) and empty lines left out, cleaned,
@@ -22,19 +22,6 @@ export function parseIgnoreFile(text: string): string[] {
     patterns.push(negated ? `!${pattern}` : pattern);
   }
   return patterns;
-}
-
-/** Go's filepath.Clean. */
-function cleanPath(path: string): string {
-  const rooted = path.startsWith('/');
-  const parts: string[] = [];
-  for (const part of path.split('/')) {
-    if (part === '' || part === '.') continue;
-    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
-    else if (part !== '..' || !rooted) parts.push(part);
-  }
-  const cleaned = parts.join('/');
-  return rooted ? `/${cleaned}` : cleaned || '.';
 }
 
 interface Pattern {

@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { tmpDir } from '../kit/tmp-dir.js';
 import { ignoreCase, ignoreOfBuilder, ignoreOfTsbuild, unpackPaths } from './ignore-cases.js';
-import { needsNewBuilder, openBuilder } from './tables/builder.js';
-import { distinctCases, fuzzCount, fuzzSeed, Random } from './tables/random.js';
+import { differences, randomRows } from './tables/compare.js';
 import { readTable } from './tables/table.js';
 import { makeTree } from './tables/tree.js';
 
@@ -17,35 +16,23 @@ describe('an ignore file leaves out what BuildKit leaves out', function () {
     state = tmpDir();
   });
 
-  const ours = (text: string) => ignoreOfTsbuild(context, state, text);
+  const paths = (result: string) => (result === 'error' ? result : unpackPaths(result).join(' '));
+  const comparison = {
+    ours: (text: string) => ignoreOfTsbuild(context, state, text),
+    show: (text: string, ours: string, theirs: string) =>
+      `${JSON.stringify(text)}: ${paths(ours)} <> ${paths(theirs)}`,
+  };
 
-  function differences(rows: Iterable<[text: string, theirs: string]>): string[] {
-    return [...rows].flatMap(([text, theirs]) => {
-      const found = ours(text);
-      return found === theirs ? [] : [`${JSON.stringify(text)}: ${shown(found)} <> ${shown(theirs)}`];
-    });
-  }
-
-  const shown = (result: string) => (result === 'error' ? result : unpackPaths(result).join(' '));
-
-  it('in the cases of the table', () => {
+  it('in the cases of the table', async () => {
     const table = readTable('ignore');
     expect(table.size).to.be.greaterThan(2899);
-    expect(differences(table), 'tsbuild <> BuildKit').to.deep.equal([]);
+    expect(await differences(table, comparison), 'tsbuild <> BuildKit').to.deep.equal([]);
   });
 
   it('in random cases', async function () {
-    needsNewBuilder(this);
-    const seed = fuzzSeed();
-    const random = new Random(seed);
-    const cases = distinctCases(fuzzCount(), () => ignoreCase(random));
-    const builder = await openBuilder();
-    try {
-      const theirs = await ignoreOfBuilder(builder, cases, (text) => ours(text) === 'error');
-      const found = differences(cases.map((text, i) => [text, theirs[i]!]));
-      expect(found, `FUZZ_SEED=${seed}: tsbuild <> BuildKit`).to.deep.equal([]);
-    } finally {
-      await builder.stop();
-    }
+    const { seed, rows } = await randomRows(this, ignoreCase, (builder, cases) =>
+      ignoreOfBuilder(builder, cases, (text) => comparison.ours(text) === 'error'),
+    );
+    expect(await differences(rows, comparison), `FUZZ_SEED=${seed}: tsbuild <> BuildKit`).to.deep.equal([]);
   });
 });

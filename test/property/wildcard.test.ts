@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { tmpDir } from '../kit/tmp-dir.js';
-import { needsNewBuilder, openBuilder } from './tables/builder.js';
-import { distinctCases, fuzzCount, fuzzSeed, Random } from './tables/random.js';
+import { differences, randomRows } from './tables/compare.js';
 import { readTable } from './tables/table.js';
 import { makeTree } from './tables/tree.js';
 import { wildcardCase, wildcardOfBuilder, wildcardOfTsbuild } from './wildcard-cases.js';
@@ -17,42 +16,27 @@ describe('COPY with wildcards copies what BuildKit copies', function () {
     state = tmpDir();
   });
 
-  const ours = (text: string) => wildcardOfTsbuild(context, state, text);
-
-  async function differences(rows: Iterable<[text: string, theirs: string]>): Promise<string[]> {
-    const differing: string[] = [];
-    for (const [text, theirs] of rows) {
-      const found = await ours(text);
-      if (!isEqual(text, found, theirs)) differing.push(`COPY ${text}: ${found} <> ${theirs}`);
-    }
-    return differing;
-  }
-
-  /** Of two sources that are both wrong, BuildKit may name the second one. */
-  function isEqual(text: string, found: string, theirs: string): boolean {
-    const isTwice = text.replace(/^--from=tree /, '').split(/" *, *"| /).length > 2;
-    return found === theirs || (isTwice && found.startsWith('error') && theirs.startsWith('error'));
-  }
+  const comparison = {
+    ours: (text: string) => wildcardOfTsbuild(context, state, text),
+    /** Of two sources that are both wrong, BuildKit may name the second one. */
+    isEqual(text: string, ours: string, theirs: string): boolean {
+      const isTwice = text.replace(/^--from=tree /, '').split(/" *, *"| /).length > 2;
+      return ours === theirs || (isTwice && ours.startsWith('error') && theirs.startsWith('error'));
+    },
+    show: (text: string, ours: string, theirs: string) => `COPY ${text}: ${ours} <> ${theirs}`,
+  };
 
   it('in the cases of the table', async () => {
     const table = readTable('wildcard');
     expect(table.size).to.be.greaterThan(3499);
-    expect(await differences(table), 'tsbuild <> BuildKit').to.deep.equal([]);
+    expect(await differences(table, comparison), 'tsbuild <> BuildKit').to.deep.equal([]);
   });
 
   it('in random cases', async function () {
-    needsNewBuilder(this);
-    const seed = fuzzSeed();
-    const random = new Random(seed);
-    const cases = distinctCases(fuzzCount(), () => wildcardCase(random));
-    const fails = async (text: string) => (await ours(text)).startsWith('error');
-    const builder = await openBuilder();
-    try {
-      const theirs = await wildcardOfBuilder(builder, cases, fails);
-      const found = await differences(cases.map((text, i) => [text, theirs[i]!]));
-      expect(found, `FUZZ_SEED=${seed}: tsbuild <> BuildKit`).to.deep.equal([]);
-    } finally {
-      await builder.stop();
-    }
+    const fails = async (text: string) => (await comparison.ours(text)).startsWith('error');
+    const { seed, rows } = await randomRows(this, wildcardCase, (builder, cases) =>
+      wildcardOfBuilder(builder, cases, fails),
+    );
+    expect(await differences(rows, comparison), `FUZZ_SEED=${seed}: tsbuild <> BuildKit`).to.deep.equal([]);
   });
 });

@@ -1,42 +1,29 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { BuildError, Interruption, throwIfAborted } from '../../errors.js';
+import { BuildError, Interruption } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { findProgram } from '../sys/programs.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessMount, ProcessSpec } from './executor.js';
+import { runAsking } from './graceful.js';
 
 /** What docker stop gives a program. */
 const GRACE_MS = 10_000;
-const RETRY_MS = 20;
 
 /**
  * Runs a process that gets the signal which ends this one, as its first: it has ten seconds to end by itself, with an exit code of
  * its own. The kernel keeps from the first process what it has no handler for; then it is killed and the reason thrown.
  */
-export async function runForwarding(
+export function runForwarding(
   executor: Executor,
   spec: ProcessSpec,
   io: ProcessIo,
   signal: AbortSignal,
 ): Promise<ProcessExit> {
-  throwIfAborted(signal);
-  const kill = new AbortController();
-  const timers: NodeJS.Timeout[] = [];
-  const onAbort = () => {
+  const ask = () => {
     const name = signal.reason instanceof Interruption ? signal.reason.signalName : 'SIGTERM';
-    timers.push(setTimeout(() => kill.abort(signal.reason), GRACE_MS));
-    const retry = setInterval(() => {
-      if (sendSignal(spec.directory, name)) clearInterval(retry);
-    }, RETRY_MS);
-    timers.push(retry);
+    return sendSignal(spec.directory, name);
   };
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await executor.run(spec, io, kill.signal);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    for (const timer of timers) clearTimeout(timer);
-  }
+  return runAsking(executor, spec, io, signal, { graceMs: GRACE_MS, ask });
 }
 
 /** False where a runtime that is still starting has no process yet. */

@@ -8,6 +8,44 @@ import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.j
 const GRACE_MS = 3000;
 const RETRY_MS = 20;
 
+export interface Asking {
+  /** Until what is left is killed. */
+  readonly graceMs: number;
+  /** Asks the process to end; false where a runtime that is still starting has none yet. */
+  ask(): boolean;
+  /** Whether this reason kills without asking. */
+  killsAtOnce?(reason: unknown): boolean;
+}
+
+/** Runs a process that an abort asks to end before it is killed; an exit code of its own counts. */
+export async function runAsking(
+  executor: Executor,
+  spec: ProcessSpec,
+  io: ProcessIo,
+  signal: AbortSignal,
+  { graceMs, ask, killsAtOnce }: Asking,
+): Promise<ProcessExit> {
+  throwIfAborted(signal);
+  const kill = new AbortController();
+  const timers: NodeJS.Timeout[] = [];
+  const onAbort = () => {
+    if (killsAtOnce?.(signal.reason)) {
+      kill.abort(signal.reason);
+      return;
+    }
+    timers.push(setTimeout(() => kill.abort(signal.reason), graceMs));
+    const retry = setInterval(() => ask() && clearInterval(retry), RETRY_MS);
+    timers.push(retry);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await executor.run(spec, io, kill.signal);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    for (const timer of timers) clearTimeout(timer);
+  }
+}
+
 /**
  * Runs a process so that an abort asks before it kills: every process of the run gets SIGTERM, and SIGKILL with all that is
  * left of it when three seconds later something still runs. Ctrl-C kills at once.
@@ -18,25 +56,13 @@ export async function runGracefully(
   io: ProcessIo,
   signal: AbortSignal,
 ): Promise<ProcessExit> {
-  throwIfAborted(signal);
-  const kill = new AbortController();
-  const timers: NodeJS.Timeout[] = [];
-  const onAbort = () => {
-    if (signal.reason instanceof BuildError && signal.reason.code === 'INTERRUPTED') {
-      kill.abort(signal.reason);
-      return;
-    }
-    timers.push(setTimeout(() => kill.abort(signal.reason), GRACE_MS));
-    // A runtime that is still starting has no process to ask yet.
-    const retry = setInterval(() => terminate(spec.directory) && clearInterval(retry), RETRY_MS);
-    timers.push(retry);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await executor.run(spec, io, kill.signal);
+    return await runAsking(executor, spec, io, signal, {
+      graceMs: GRACE_MS,
+      ask: () => terminate(spec.directory),
+      killsAtOnce: (reason) => reason instanceof BuildError && reason.code === 'INTERRUPTED',
+    });
   } finally {
-    signal.removeEventListener('abort', onAbort);
-    for (const timer of timers) clearTimeout(timer);
     throwIfAborted(signal);
   }
 }
