@@ -51,14 +51,47 @@ function writeCache(data) {
   }
 }
 
+/** Modules of Node that most commands do without; each is loaded when something of it is first asked for. */
+const LATE = new Set(
+  [
+    'child_process',
+    'fs/promises',
+    'net',
+    'readline/promises',
+    'timers/promises',
+    'tls',
+    'worker_threads',
+    'zlib',
+  ].map((late) => `node:${late}`),
+);
+
+function lateRequire(load) {
+  const known = new Map();
+  const require = (request) => {
+    if (!LATE.has(request)) return load(request);
+    if (!known.has(request)) {
+      const get = (_, key) => load(request)[key];
+      const ownKeys = () => Reflect.ownKeys(load(request));
+      const getOwnPropertyDescriptor = (_, key) => ({
+        ...Object.getOwnPropertyDescriptor(load(request), key),
+        configurable: true,
+      });
+      known.set(request, new Proxy({}, { get, ownKeys, getOwnPropertyDescriptor }));
+    }
+    return known.get(request);
+  };
+  return Object.assign(require, load);
+}
+
 const cachedData = readCache();
-const wrapper = require('node:module').wrap(fs.readFileSync(file, 'utf8'));
+// The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none.
+const wrapper = require('node:module').wrap(fs.readFileSync(file, 'latin1'));
 const script = new vm.Script(wrapper, {
   filename: file,
   cachedData,
 });
 const run = script.runInThisContext();
-const programRequire = require('node:module').createRequire(file);
+const programRequire = lateRequire(require('node:module').createRequire(file));
 const programModule = { exports: {} };
 run.call(
   programModule.exports,

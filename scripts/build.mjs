@@ -96,6 +96,9 @@ await Promise.all([
     packages: 'external',
   }),
 ]);
+// bin/launch.cjs reads it as Latin-1. esbuild escapes what is not ASCII everywhere but in regular expressions.
+if (/[^\0-\x7f]/.test(readFileSync(join(dist, 'cli.cjs'), 'utf8')))
+  throw new Error('dist/cli.cjs is not ASCII: write such characters of regular expressions as \\u escapes');
 execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.types.json'], {
   cwd: root,
   stdio: 'inherit',

@@ -306,7 +306,7 @@ async function exportAll(
       memory: store.state.archives,
       annotations: options.annotations ?? {},
       isMultiPlatform,
-      stdout: options.stdout ?? process.stdout,
+      stdout: options.stdout,
       signal,
       onProgress: (row) => onProgress({ kind: 'transfer', digest: EXPORT_VERTEX, atMs: Date.now(), ...row }),
       ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }),

@@ -166,8 +166,8 @@ export async function saveImages(names: readonly string[], options: SaveOptions)
   const step = `saving ${names.join(', ')}`;
   const trees = await space.retrying(step, () => fetchedTrees(store, names, signal, docker));
   const files = archiveFiles(trees, store.content, docker);
-  const stdout = options.stdout ?? process.stdout;
-  const write = () => writeArchive(files, options.output, { stdout, signal, memory: store.state.archives });
+  const write = () =>
+    writeArchive(files, options.output, { stdout: options.stdout, signal, memory: store.state.archives });
   const isOnStore = options.output !== '-' && sharesDisk(store, [{ type: 'docker', dest: options.output }]);
   await (isOnStore ? space.retrying(step, write) : write());
 }
@@ -366,7 +366,7 @@ function exportDependencies(store: Store, names: readonly string[], signal: Abor
     memory: store.state.archives,
     annotations: {},
     isMultiPlatform: false,
-    stdout: process.stdout,
+    stdout: undefined,
     signal,
     onProgress: () => undefined,
   };

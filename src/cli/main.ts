@@ -11,7 +11,6 @@ async function main(): Promise<void> {
   const args = process.argv.slice(2);
   const isPure =
     args.length === 0 || PURE_WORDS.has(args[0]!) || args.includes('--help') || args.includes('-h');
-  const paint = createPaint(hasColors(process.stderr));
   try {
     if (!isPure) reexecInUserNamespace();
     const [{ runCommandLine }, { abandonStores }] = await Promise.all([
@@ -20,6 +19,7 @@ async function main(): Promise<void> {
     ]);
     process.exitCode = await runCommandLine(args, watchSignals(abandonStores));
   } catch (error) {
+    const paint = createPaint(hasColors(process.stderr));
     process.stderr.write(formatError(error, paint, args.includes('--debug') || args.includes('-D')));
     process.exitCode = exitStatusOf(error);
   }
@@ -39,14 +39,25 @@ function watchSignals(abandonStores: () => void): CommandContext {
   return { signal: controller.signal };
 }
 
-// A closed pipe (`tsbuild images | head`) ends the output, not the program with a stack trace.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+/**
+ * Lets errors of a standard stream that `isHarmless` names pass. Node makes the streams when they are first asked for, and with
+ * them loads what a cached build with -q does without.
+ */
+function forgive(name: 'stdout' | 'stderr', isHarmless: (code?: string) => boolean): void {
+  const { get } = Object.getOwnPropertyDescriptor(process, name)!;
+  const withHandler = () => {
+    const stream = get!.call(process) as NodeJS.WriteStream;
+    Object.defineProperty(process, name, { value: stream, configurable: true, enumerable: true });
+    return stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (!isHarmless(error.code)) throw error;
+    });
+  };
+  Object.defineProperty(process, name, { get: withHandler, configurable: true, enumerable: true });
+}
 
+// A closed pipe (`tsbuild images | head`) ends the output, not the program with a stack trace.
+forgive('stdout', (code) => code === 'EPIPE');
 // The terminal of SIGHUP is gone; the work still has to be ended.
-process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-});
+forgive('stderr', (code) => code === 'EPIPE' || code === 'EIO');
 
 void main();

@@ -9,28 +9,22 @@ declare const TSBUILD_VERSION: string | undefined;
 /** The version of package.json, put in by the bundler. */
 export const version = typeof TSBUILD_VERSION === 'string' ? TSBUILD_VERSION : '0.0.0';
 
-const COMMANDS = [
-  'build',
-  'bake',
-  'images',
-  'inspect',
-  'history',
-  'tag',
-  'rmi',
-  'save',
-  'load',
-  'import',
-  'pull',
-  'push',
-  'run',
-  'du',
-  'prune',
-  'doctor',
-  'why',
-  'debug',
-  'version',
-  'help',
+type AddCommands = (program: Command, context: CommandContext, exit: (status: number) => void) => void;
+
+/** Only the group of the command that is asked for is set up: all of them take longer than the rest of a cached build's start. */
+const GROUPS: readonly (readonly [names: readonly string[], add: AddCommands])[] = [
+  [['build'], addBuild],
+  [['bake'], addBake],
+  [['images', 'inspect', 'history', 'tag', 'rmi'], addImageCommands],
+  [['save', 'load', 'import', 'pull', 'push'], addTransferCommands],
+  [['run'], addRun],
+  [['why'], addWhy],
+  [['debug'], addDebug],
+  [['du', 'prune', 'doctor'], addStoreCommands],
+  [['version'], addVersion],
 ];
+
+const COMMANDS = [...GROUPS.flatMap(([names]) => names), 'help'];
 
 /** buildx flags that mean nothing here and change nothing. */
 const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
@@ -59,9 +53,10 @@ Examples:
  */
 export async function runCommandLine(args: readonly string[], context: CommandContext): Promise<number> {
   let status = 0;
-  const program = createProgram(context, (value) => (status = value));
+  const words = withDefaultCommand(args).map(withFormat);
+  const program = createProgram(words[0]!, context, (value) => (status = value));
   try {
-    await program.parseAsync(withDefaultCommand(args).map(withFormat), { from: 'user' });
+    await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return usageStatus(error, program);
     throw error;
@@ -108,7 +103,7 @@ function usageStatus(error: CommanderError, program: Command): number {
   });
 }
 
-function createProgram(context: CommandContext, exit: (status: number) => void): Command {
+function createProgram(word: string, context: CommandContext, exit: (status: number) => void): Command {
   const program = new Command('tsbuild')
     .description('Builds container images from Dockerfiles, without a daemon.')
     .version(version, '-V, --version', 'print the version')
@@ -117,18 +112,8 @@ function createProgram(context: CommandContext, exit: (status: number) => void):
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  addBuild(program, context, exit);
-  addBake(program, context, exit);
-  addImageCommands(program, context);
-  addTransferCommands(program, context);
-  addRun(program, context, exit);
-  addWhy(program, context);
-  addDebug(program, context, exit);
-  addStoreCommands(program, context, exit);
-  program
-    .command('version')
-    .description('print the version')
-    .action(() => void process.stdout.write(`tsbuild ${version}\n`));
+  const asked = GROUPS.filter(([names]) => names.includes(word));
+  for (const [, add] of asked.length > 0 ? asked : GROUPS) add(program, context, exit);
   for (const command of program.commands)
     command.exitOverride().configureOutput({ outputError: () => undefined });
   return program;
@@ -465,6 +450,13 @@ function addWhy(program: Command, context: CommandContext): void {
     .action(async (step: string | undefined, path: string | undefined, options) =>
       (await import('./commands/why.js')).printWhy(step, path, options, context),
     );
+}
+
+function addVersion(program: Command): void {
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => void process.stdout.write(`tsbuild ${version}\n`));
 }
 
 function withStoreOptions(command: Command): Command {

@@ -29,7 +29,7 @@ const BYTES_PER_TURN = 64 << 20;
 export async function writeArchive(
   files: readonly ArchiveFile[],
   dest: string,
-  { stdout, signal, memory }: { stdout: Writable; signal: AbortSignal; memory: string },
+  { stdout, signal, memory }: { stdout: Writable | undefined; signal: AbortSignal; memory: string },
 ): Promise<void> {
   if (dest === '-' || isSpecialFile(dest)) return writeDestination(archiveBytes(files), dest, stdout, signal);
   const identity = digestOfJson(

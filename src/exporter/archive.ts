@@ -145,11 +145,11 @@ export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterabl
 export async function writeDestination(
   bytes: AsyncIterable<Uint8Array>,
   dest: string,
-  stdout: Writable,
+  stdout: Writable | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   if (dest === '-') {
-    await pipeline(bytes, stdout, { end: false, signal });
+    await pipeline(bytes, stdout ?? process.stdout, { end: false, signal });
     return;
   }
   if (isSpecialFile(dest)) {

@@ -19,8 +19,8 @@ export interface ExportDependencies {
   readonly isMultiPlatform: boolean;
   /** The directory that knows which archives were written. */
   readonly memory: string;
-  /** Where `dest=-` goes. */
-  readonly stdout: Writable;
+  /** Where `dest=-` goes; by default the process's own, which is not made before it is needed. */
+  readonly stdout: Writable | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: TransferListener;
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { pipeline, Readable, type Transform } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { createGunzip, type Gzip } from 'node:zlib';
 import { BuildError } from '../errors.js';
 import type { Compression } from './descriptor.js';
 import { limitHint, LIMITS } from './limits.js';
@@ -107,7 +107,7 @@ type Decompressor = (source: AsyncIterable<Uint8Array>) => Promise<AsyncIterable
 
 function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Decompressor {
   const decompressors: Record<typeof compression, Decompressor> = {
-    gzip: async (source) => through(source, zlib.createGunzip({ chunkSize: 1 << 18 })),
+    gzip: async (source) => through(source, createGunzip({ chunkSize: 1 << 18 })),
     zstd: (source) => zstdStream('decompress', source),
     bzip2: async (source) => (await import('./bzip2.js')).decompressBzip2(source),
     xz: async (source) => {
@@ -142,7 +142,7 @@ async function zstdStream(
   direction: 'compress' | 'decompress',
   source: AsyncIterable<Uint8Array>,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const stream = (await zstdNapi(direction)) ?? zstdOfNode(direction);
+  const stream = (await zstdNapi(direction)) ?? (await zstdOfNode(direction));
   if (stream) return through(source, stream);
   return throughProgram(Readable.from(source, { objectMode: false }), direction);
 }
@@ -157,8 +157,8 @@ async function zstdNapi(direction: 'compress' | 'decompress') {
   }
 }
 
-function zstdOfNode(direction: 'compress' | 'decompress') {
-  const own = zlib as unknown as Record<string, (() => zlib.Gzip) | undefined>;
+async function zstdOfNode(direction: 'compress' | 'decompress') {
+  const own = (await import('node:zlib')) as unknown as Record<string, (() => Gzip) | undefined>;
   return (direction === 'compress' ? own['createZstdCompress'] : own['createZstdDecompress'])?.();
 }
 

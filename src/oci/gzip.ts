@@ -1,8 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { promisify } from 'node:util';
-import * as zlib from 'node:zlib';
-
-const deflateRaw = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.deflateRaw);
+import { constants, crc32, deflateRaw } from 'node:zlib';
 
 /** Blocks are compressed apart from each other: what they cannot refer back to costs less than one percent at this size. */
 const BLOCK_BYTES = 1 << 20;
@@ -28,7 +25,7 @@ export async function* compressGzip(source: AsyncIterable<Uint8Array>): AsyncIte
   try {
     yield HEADER;
     for await (const piece of blocksOf(source)) {
-      crc = zlib.crc32(piece.data, crc);
+      crc = crc32(piece.data, crc);
       size += piece.data.length;
       running.push(deflateBlock(piece));
       if (running.length >= width) yield await running.shift()!;
@@ -50,8 +47,11 @@ interface Block {
 }
 
 /** Whole bytes at the end, so that blocks can be joined. */
-async function deflateBlock({ data, isRandom }: Block): Promise<Buffer> {
-  return deflateRaw(data, { level: isRandom ? 0 : LEVEL, finishFlush: zlib.constants.Z_SYNC_FLUSH });
+function deflateBlock({ data, isRandom }: Block): Promise<Buffer> {
+  const options = { level: isRandom ? 0 : LEVEL, finishFlush: constants.Z_SYNC_FLUSH };
+  return new Promise((resolve, reject) => {
+    deflateRaw(data, options, (error, deflated) => (error ? reject(error) : resolve(deflated)));
+  });
 }
 
 /** Runs of pieces that are alike, at most a block long. */

@@ -112,8 +112,9 @@ function throwAway(path: string, work: string): void {
 }
 
 function emptyTrash(work: string): void {
-  const until = performance.now() + REMOVE_MS;
   const trash = listDirectory(work).filter((name) => name.startsWith(TRASH));
+  if (trash.length === 0) return;
+  const until = performance.now() + REMOVE_MS;
   const left = trash.map((name) => join(work, name)).filter((path) => !removed(path, until));
   if (left.length === 0) return;
   spawn('rm', ['-rf', '--', ...left], { stdio: 'ignore', detached: true })

@@ -28,6 +28,11 @@ const UNSTEADY =
   /^(futex|epoll_\w+|sched_\w+|m(map|unmap|protect|advise|remap)|brk|rt_sig\w+|clock_\w+|nanosleep|restart_syscall|prlimit64|rseq|set_robust_list|exit|poll|ppoll|getrandom|sigaltstack)$/;
 const MOUNTS = /^(mount|fsmount|open_tree|pivot_root)$/;
 
+/** What bin/launch.cjs loads late, and what is not to be asked for by the way; `--require` itself loads `fs/promises`. */
+const DISPENSABLE = new Set(
+  'child_process net perf_hooks readline timers/promises tls worker_threads zlib'.split(' '),
+);
+
 const root = tmpDir();
 const contexts = tmpDir();
 const contextOf = (letter: string) => join(contexts, letter);
@@ -143,6 +148,23 @@ describe('what a build costs, counted', function () {
     }
     // Files younger than this are read again, in case they were written in the same tick of the clock.
     await sleep(2_100);
+  });
+
+  it('loads none of the modules of Node that a cached build does without', async () => {
+    const context = contextOf('A1');
+    for (let i = 0; i < 2; i++) await tsbuild.must(buildArgs(context, 'store'));
+    const loaded = join(tmpDir(), 'loaded');
+    // With a file as standard output; for a pipe Node needs its network module.
+    await mustRun('sh', ['-c', '"$@" > /dev/null', 'sh', TSBUILD, ...buildArgs(context, 'store')], {
+      env: {
+        TSBUILD_ROOT: root,
+        NODE_OPTIONS: `--require=${join(PROJECT, 'test/fixtures/list-modules.cjs')}`,
+        LOADED_MODULES_FILE: loaded,
+      },
+    });
+    const modules = readFileSync(loaded, 'utf8').split('\n');
+    expect(modules).to.include('crypto');
+    expect(modules.filter((name) => DISPENSABLE.has(name))).to.deep.equal([]);
   });
 
   for (const { letter, limits } of CASES) {

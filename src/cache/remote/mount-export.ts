@@ -20,7 +20,7 @@ const PACK_TYPE = 'application/vnd.tsbuild.cachemount.pack.v1';
 const PACK_BYTES = 4 << 20;
 /** A pack that packs less than this part of what the mount still holds is not worth keeping. */
 const LEAST_LIVE = 0.5;
-const compress = promisify(gzip);
+const compress = (data: string | Uint8Array, level: number) => promisify(gzip)(data, { level });
 
 export interface MountDirectory {
   /** Name of the directory among the cache mounts. */
@@ -68,7 +68,7 @@ export async function exportMount(
   await flush();
   const chunks = scan.chunks.map(({ id, length }): MountChunk => ({ id, length, ...places.get(id)! }));
   const index: MountIndex = { entries: scan.entries, chunks, packs: packs.map((pack) => pack.digest) };
-  const bytes = await compress(JSON.stringify(index), { level: 9 });
+  const bytes = await compress(JSON.stringify(index), 9);
   const blob: Descriptor = { mediaType: MOUNT_INDEX_TYPE, digest: digestOf(bytes), size: bytes.length };
   if (blob.digest !== earlier?.mount.index.digest) await send({ blob, bytes });
   return { name: directory.name, id: directory.id, index: blob, packs };
@@ -102,7 +102,7 @@ function keptChunks(
 }
 
 async function packOf(data: Buffer): Promise<MountUpload> {
-  const packed = await compress(data, { level: 1 });
+  const packed = await compress(data, 1);
   const isSmaller = packed.length < data.length * 0.95;
   const bytes = isSmaller ? packed : data;
   const mediaType = isSmaller ? `${PACK_TYPE}+gzip` : PACK_TYPE;

@@ -24,7 +24,6 @@ import { type MountEntry, type MountIndex, parseMountIndex } from './mount-index
 const PACKS_AT_ONCE = 4;
 const MOST_UNPACKED_BYTES = 64 << 20;
 const MOST_INDEX_BYTES = 1 << 30;
-const decompress = promisify(gunzip);
 
 export async function readMountIndex(
   { index }: CachedMount,
@@ -32,7 +31,9 @@ export async function readMountIndex(
   signal: AbortSignal,
 ): Promise<MountIndex> {
   const bytes = await verified(index, backend, signal);
-  return parseMountIndex((await decompress(bytes, { maxOutputLength: MOST_INDEX_BYTES })).toString('utf8'));
+  return parseMountIndex(
+    (await promisify(gunzip)(bytes, { maxOutputLength: MOST_INDEX_BYTES })).toString('utf8'),
+  );
 }
 
 export interface RestoreOptions {
@@ -113,7 +114,7 @@ function setAttributes(
 async function unpacked(pack: Descriptor, backend: CacheBackend, signal: AbortSignal): Promise<Buffer> {
   const bytes = await verified(pack, backend, signal);
   return pack.mediaType.endsWith('+gzip')
-    ? decompress(bytes, { maxOutputLength: MOST_UNPACKED_BYTES })
+    ? promisify(gunzip)(bytes, { maxOutputLength: MOST_UNPACKED_BYTES })
     : bytes;
 }
 

@@ -71,7 +71,7 @@ async function buildPlan(plan: BakePlan, flags: BakeFlags, context: CommandConte
       hint: 'give all but one a dest',
     });
   const mode = flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode);
-  const display = createDisplay(mode, process.stderr);
+  const display = createDisplay(mode);
   let results: ReadonlyMap<string, BuildResult>;
   try {
     const onProgress = display.show.bind(display);

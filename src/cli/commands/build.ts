@@ -75,10 +75,7 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   const options = buildOptions(path, flags, context);
   const call = callOf(flags);
   if (call) return (await import('./call.js')).runCall(call, options);
-  const display = createDisplay(
-    flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode),
-    process.stderr,
-  );
+  const display = createDisplay(flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode));
   const report = createExplainReport(flags.explainAs, options.outputs ?? []);
   const onProgress = (event: ProgressEvent) => {
     display.show(event);

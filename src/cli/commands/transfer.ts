@@ -71,7 +71,7 @@ async function withDisplay(
   flags: GlobalOptions,
   run: (onProgress: ProgressListener) => Promise<{ digest: string }>,
 ): Promise<void> {
-  const display = createDisplay((flags.progress ?? 'auto') as ProgressMode, process.stderr);
+  const display = createDisplay((flags.progress ?? 'auto') as ProgressMode);
   try {
     const { digest } = await run((event) => display.show(event));
     process.stdout.write(`${digest}\n`);

@@ -15,11 +15,9 @@ export interface Display {
 }
 
 /** `auto` is tty on a terminal, else plain. */
-export function createDisplay(
-  mode: ProgressMode,
-  stream: NodeJS.WriteStream,
-  env: NodeJS.ProcessEnv = process.env,
-): Display {
+export function createDisplay(mode: ProgressMode, env: NodeJS.ProcessEnv = process.env): Display {
+  if (mode === 'quiet') return { show: () => undefined, close: () => undefined };
+  const stream = process.stderr;
   const write = (text: string) => void stream.write(text);
   const paint = createPaint(hasColors(stream, env));
   const isTerminal = stream.isTTY && env['TERM'] !== 'dumb' && !env['CI'];
@@ -32,7 +30,7 @@ export function createDisplay(
     close: () => display.close(),
   };
 
-  function createModeDisplay(shown: Exclude<ProgressMode, 'auto'>): Display {
+  function createModeDisplay(shown: Exclude<ProgressMode, 'auto' | 'quiet'>): Display {
     switch (shown) {
       case 'tty':
         return visibly(
@@ -45,8 +43,6 @@ export function createDisplay(
         );
       case 'rawjson':
         return createRawJsonDisplay(write);
-      case 'quiet':
-        return { show: () => undefined, close: () => undefined };
       default:
         return visibly(createPlainDisplay(write, paint));
     }

@@ -9,13 +9,15 @@ const UNITS_NS: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
+const PART = `(\\d+\\.?\\d*|\\.\\d+)(${Object.keys(UNITS_NS).join('|')})`;
+
 /** Go's time.ParseDuration: `1h30m`, `1.5s`, `300ms`. Nanoseconds, or undefined when it is none. */
 export function parseDurationNs(text: string): number | undefined {
   if (text === '0') return 0;
-  const match = /^([+-]?)((?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.exec(text);
+  const match = new RegExp(`^([+-]?)(?:${PART})+$`).exec(text);
   if (!match) return undefined;
   let total = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
+  for (const [, number, unit] of text.matchAll(new RegExp(PART, 'g')))
     total += Number(number) * UNITS_NS[unit!]!;
   return Math.round(match[1] === '-' ? -total : total);
 }
