@@ -1,33 +1,45 @@
-import { join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { prunedAtMs } from './cache/pruned.js';
-import { StepHistory } from './cache/step-history.js';
+import { type BuildNames, StepHistory } from './cache/step-history.js';
 import type { Definition } from './graph/definition.js';
+import { parseReference, isReference } from './oci/reference.js';
 import type { BuildOptions } from './options.js';
 import type { ProgressListener } from './progress.js';
+import { redactUrls } from './secrets/redact-text.js';
 import { Explainer } from './solver/explainer.js';
 import { explanationText } from './solver/explanation-text.js';
 import type { Store } from './store.js';
 
+type SubjectOptions = Pick<BuildOptions, 'context' | 'file' | 'dockerfileText' | 'tags' | 'target'>;
+
 /** The steps of earlier builds of the same Dockerfile in the same context. */
-export function openStepHistory(
-  options: Pick<BuildOptions, 'context' | 'file' | 'dockerfileText' | 'tags'>,
-  store: Pick<Store, 'state'>,
-): StepHistory {
-  return new StepHistory(store.state.steps, historySubject(options));
+export function openStepHistory(options: SubjectOptions, store: Pick<Store, 'state'>): StepHistory {
+  const subject = historySubject(options);
+  return new StepHistory(store.state.steps, subject, namesOf(options, subject));
 }
 
 /** Directories by their absolute path. What comes in through a pipe has no name but the image's. */
-function historySubject({
-  context,
-  file,
-  dockerfileText,
-  tags = [],
-}: Pick<BuildOptions, 'context' | 'file' | 'dockerfileText' | 'tags'>): string[] {
+function historySubject({ context, file, dockerfileText, tags = [] }: SubjectOptions): string[] {
   if (context === '-') return ['-', tags[0] ?? ''];
-  const isDirectory = !/^[\w+.-]+(:\/\/|@)/.test(context);
-  const place = isDirectory ? resolve(context) : context;
+  const place = isDirectory(context) ? resolve(context) : redactUrls(context);
   if (dockerfileText !== undefined || file === '-') return [place, '-', tags[0] ?? ''];
   return [place, file === undefined ? join(place, 'Dockerfile') : resolve(file)];
+}
+
+/** What stays when the same thing is built in another place, or under another tag. */
+function namesOf({ context, tags, target }: SubjectOptions, [place = '', file = '']: string[]): BuildNames {
+  const [tag = ''] = tags ?? [];
+  const { domain, repository } = isReference(tag) ? parseReference(tag) : {};
+  return {
+    ...(repository === undefined ? {} : { image: `${domain}/${repository}` }),
+    ...(target === undefined ? {} : { target }),
+    directory: basename(place),
+    dockerfile: isDirectory(context) && file !== '-' ? relative(place, file) : file,
+  };
+}
+
+function isDirectory(context: string): boolean {
+  return context !== '-' && !/^[\w+.-]+(:\/\/|@)/.test(context);
 }
 
 /** The last build of a context, or of all. Undefined where the store knows none. */

@@ -13,6 +13,8 @@ export interface Hit {
   readonly key: 'definition' | 'content';
   /** What changed without being part of the key. */
   readonly asides: readonly ValueChange[];
+  /** As in {@link Miss}. */
+  readonly comparedWith?: string;
 }
 
 export interface Miss {
@@ -21,6 +23,8 @@ export interface Miss {
   readonly changes: readonly Change[];
   /** When that one was, milliseconds since the epoch. */
   readonly comparedToMs?: number;
+  /** Where that one was, when it was in another place: a checkout at another path. */
+  readonly comparedWith?: string;
 }
 
 export type Change =

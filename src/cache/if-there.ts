@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 
 /** Names in a directory, sorted; none where there is no such directory, or it cannot be read. */
 export function namesIn(directory: string): string[] {
@@ -16,4 +16,9 @@ export function textIfThere(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** When it was last modified, milliseconds since the epoch; 0 where there is nothing. */
+export function modifiedMs(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }

@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { readdirSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Explanation, Miss } from '../explanation.js';
 import type { FileFacts, FileListing } from '../graph/contract.js';
 import { type Digest, digestHex, digestOf } from '../oci/digest.js';
 import { readChecked, writeChecked } from './checked-file.js';
+import { modifiedMs, namesIn } from './if-there.js';
 
 /** What one step was made of when it was built. */
 export interface StepAccount {
@@ -36,7 +37,6 @@ export interface InputAccount {
   readonly layers?: readonly Digest[];
 }
 
-/** The last build that learned something new. */
 export interface LastBuild {
   readonly atMs: number;
   /** In the order of the Dockerfile. */
@@ -51,54 +51,77 @@ export interface LastStep {
   readonly explanation?: Explanation;
 }
 
+/** What builds of one thing have in common wherever it lies: the image's name, the Dockerfile's, … */
+export type BuildNames = Readonly<Record<string, string>>;
+
 interface Index {
   /** What tells this build from others: the context, the Dockerfile. */
   readonly subject: readonly string[];
+  readonly names: BuildNames;
   readonly last?: LastBuild;
-  /** Digests of builds in which every step was found, and whose steps are all in here. */
-  readonly builds: readonly Digest[];
   /** Newest first. */
   readonly accounts: readonly StepAccount[];
 }
 
 const VERSIONS = 6;
 const BUILDS = 16;
+const INDEX = 'accounts';
+const FOUND = 'found-';
 
 /**
- * The last few versions of each step of one Dockerfile in one context: `index` and, one file each, the listings of the context
- * files that steps read. Every file is checksummed; one that is damaged or gone costs an explanation, nothing else. Of two
- * processes that save at once the last one's index stays.
+ * The last few versions of each step of one Dockerfile in one context: `accounts`; one file each for the listings of the context
+ * files that steps read; and `found-<build>` for each of the last builds in which every step was found, by its time the
+ * latest such build. The directory's time says when the history was last used. Every file is checksummed; one that is damaged
+ * or gone costs an explanation, nothing else. Of two processes that save at once the last one's accounts stay.
  */
 export class StepHistory {
   readonly directory: string;
+  readonly #root: string;
   readonly #subject: readonly string[];
+  readonly #names: BuildNames;
   #index: Index | undefined;
 
   /** @param subject what tells this build from others: the context and the Dockerfile */
-  constructor(root: string, subject: readonly string[]) {
+  constructor(root: string, subject: readonly string[], names: BuildNames = {}) {
     this.directory = join(root, digestHex(digestOf(JSON.stringify(subject))).slice(0, 32));
+    this.#root = root;
     this.#subject = subject;
+    this.#names = names;
   }
 
   /** The history that was used last, of any build. */
   static newest(root: string): StepHistory | undefined {
-    const [newest] = directoriesIn(root)
-      .flatMap((name) => {
-        const path = join(root, name, 'index');
-        const stat = statSync(path, { throwIfNoEntry: false });
-        return stat ? [{ path, atMs: stat.mtimeMs }] : [];
-      })
-      .sort((a, b) => b.atMs - a.atMs);
-    const index = newest && readIndex(newest.path);
-    return index && new StepHistory(root, index.subject);
+    for (const directory of newestFirst(root, namesIn(root))) {
+      const history = StepHistory.#at(root, directory);
+      if (history) return history;
+    }
+    return undefined;
+  }
+
+  static #at(root: string, directory: string): StepHistory | undefined {
+    const index = readIndex(join(directory, INDEX));
+    if (!index) return undefined;
+    const history = new StepHistory(root, index.subject, index.names);
+    history.#index = index;
+    return history;
   }
 
   get subject(): readonly string[] {
     return this.#subject;
   }
 
+  get names(): BuildNames {
+    return this.#names;
+  }
+
+  /** The last build, also one in which every step was found. */
   get last(): LastBuild | undefined {
-    return this.#read().last;
+    const { last } = this.#read();
+    const [path] = this.#found();
+    const atMs = path === undefined ? 0 : modifiedMs(path);
+    if (path === undefined || (last && atMs <= last.atMs)) return last;
+    const body = readChecked(path);
+    return body === undefined ? last : { atMs, steps: JSON.parse(body) as LastStep[] };
   }
 
   /** All accounts, newest first. */
@@ -106,24 +129,32 @@ export class StepHistory {
     return this.#read().accounts;
   }
 
+  /** Up to `count` histories of other builds, the one that was used last first. */
+  *others(count: number): Generator<StepHistory> {
+    const directories = newestFirst(this.#root, namesIn(this.#root)).filter(
+      (path) => path !== this.directory,
+    );
+    for (const directory of directories.slice(0, count)) {
+      const history = StepHistory.#at(this.#root, directory);
+      if (history) yield history;
+    }
+  }
+
   #read(): Index {
-    this.#index ??= readIndex(this.#path('index')) ?? this.#empty();
+    this.#index ??= readIndex(this.#path(INDEX)) ?? this.#empty();
     return this.#index;
   }
 
   #empty(): Index {
-    return { subject: this.#subject, builds: [], accounts: [] };
+    return { subject: this.#subject, names: this.#names, accounts: [] };
   }
 
-  /** Whether the steps of a build that was found as a whole are known; marks the history as used. Parses no accounts. */
+  /** Whether a build that was found as a whole is known; makes it the last one. Reads nothing. */
   hasBuild(build: Digest): boolean {
-    const path = this.#path('index');
     try {
-      const text = readFileSync(path, 'utf8');
-      const start = text.indexOf('\n') + 1;
-      if (!text.slice(start, text.indexOf('\n', start)).includes(build)) return false;
       const now = Date.now() / 1000;
-      utimesSync(path, now, now);
+      utimesSync(this.#path(`${FOUND}${digestHex(build)}`), now, now);
+      utimesSync(this.directory, now, now);
       return true;
     } catch {
       return false;
@@ -145,24 +176,36 @@ export class StepHistory {
 
   /** Adds accounts, the newest first, and forgets what is too old. `build` is the digest of one that was found as a whole. */
   save(accounts: readonly StepAccount[], last: LastBuild, build?: Digest): void {
-    const known = readIndex(this.#path('index')) ?? this.#empty();
+    const known = readIndex(this.#path(INDEX)) ?? this.#empty();
     const index: Index = {
       subject: this.#subject,
-      builds: [...new Set([...(build ? [build] : []), ...known.builds])].slice(0, BUILDS),
+      names: this.#names,
       last,
       accounts: newestVersions([...accounts, ...known.accounts]),
     };
-    const { builds, ...rest } = index;
-    writeChecked(this.#path('index'), `${JSON.stringify(builds)}\n${JSON.stringify(rest)}`);
+    writeChecked(this.#path(INDEX), JSON.stringify(index));
+    if (build) this.#saveFound(this.#path(`${FOUND}${digestHex(build)}`), last);
     this.#index = index;
-    this.#removeListings();
+    this.#removeOld();
   }
 
-  #removeListings(): void {
+  #saveFound(path: string, { steps, atMs }: LastBuild): void {
+    writeChecked(path, JSON.stringify(steps));
+    utimesSync(path, atMs / 1000, atMs / 1000);
+  }
+
+  #removeOld(): void {
     const named = this.accounts().flatMap(({ inputs }) => inputs.map(({ listing }) => listing));
-    const kept = new Set(['index', ...named.flatMap((name) => (name ? [digestHex(name)] : []))]);
+    const listings = named.flatMap((name) => (name ? [this.#path(digestHex(name))] : []));
+    const kept = new Set([this.#path(INDEX), ...listings, ...this.#found().slice(0, BUILDS)]);
     for (const file of readdirSync(this.directory))
-      if (!kept.has(file) && !file.includes('.')) rmSync(this.#path(file), { force: true });
+      if (!kept.has(this.#path(file)) && !file.includes('.')) rmSync(this.#path(file), { force: true });
+  }
+
+  /** Files of the builds that were found as a whole, the last one first. */
+  #found(): string[] {
+    const names = namesIn(this.directory).filter((name) => name.startsWith(FOUND) && !name.includes('.'));
+    return newestFirst(this.directory, names);
   }
 
   #path(name: string): string {
@@ -170,21 +213,17 @@ export class StepHistory {
   }
 }
 
-/** One line with the builds, one with the rest. */
 function readIndex(path: string): Index | undefined {
   const body = readChecked(path);
-  if (body === undefined) return undefined;
-  const end = body.indexOf('\n');
-  const rest = JSON.parse(body.slice(end + 1)) as Omit<Index, 'builds'>;
-  return { ...rest, builds: JSON.parse(body.slice(0, end)) as Digest[] };
+  return body === undefined ? undefined : (JSON.parse(body) as Index);
 }
 
-function directoriesIn(root: string): string[] {
-  try {
-    return readdirSync(root);
-  } catch {
-    return [];
-  }
+function newestFirst(directory: string, names: readonly string[]): string[] {
+  return names
+    .map((name) => join(directory, name))
+    .map((path) => ({ path, atMs: modifiedMs(path) }))
+    .sort((a, b) => b.atMs - a.atMs)
+    .map(({ path }) => path);
 }
 
 /** Each version of a step once, and a few of them. What an older account knows of inputs is kept. */

@@ -9,7 +9,7 @@ import { isIndexType, isManifestType } from '../oci/descriptor.js';
 import { type Digest, digestHex, isDigest } from '../oci/digest.js';
 import type { ItemType, StoreItem } from './item.js';
 import { type LayerNode, layerItems, layerNodes } from './layer-nodes.js';
-import { namesIn } from '../cache/if-there.js';
+import { modifiedMs, namesIn } from '../cache/if-there.js';
 import { listRecords, type StoredRecord } from './store-records.js';
 
 export interface InventoryOptions {
@@ -210,10 +210,6 @@ function item(
   const inUse = lastUsedMs >= inUseSinceMs;
   const id = `${type}-${name.slice(0, 12)}`;
   return { id, type, description, paths, lastUsedMs, rebuildMs: 0, images: [], inUse };
-}
-
-function modifiedMs(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 /** A file with its own checksum; it is only looked at, so a damaged one is not removed. */

@@ -5,7 +5,7 @@ import type { ContentStore } from '../cache/content-store.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { type Digest, digestHex, isDigest } from '../oci/digest.js';
 import type { StoreItem } from './item.js';
-import { namesIn } from '../cache/if-there.js';
+import { modifiedMs, namesIn } from '../cache/if-there.js';
 import { recordPath, type StoredRecord } from './store-records.js';
 
 /** A layer with everything that hangs on it. */
@@ -162,8 +162,4 @@ export function layerItems(
     );
     return items;
   });
-}
-
-function modifiedMs(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }

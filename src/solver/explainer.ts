@@ -74,7 +74,8 @@ export class Explainer implements SolveWitness {
     const account = accountOf(seen, this.#options.definition);
     const candidates = this.#comparison.candidates(account);
     const nearest = candidates.find(({ definition }) => definition === account.definition) ?? candidates[0];
-    seen.explanation = { outcome: 'hit', key, asides: nearest ? compareAsides(nearest, account) : [] };
+    const asides = nearest ? compareAsides(nearest, account) : [];
+    seen.explanation = { outcome: 'hit', key, asides, ...(asides.length > 0 ? this.#comparison.place : {}) };
     this.#options.onExplained(vertex, seen.explanation);
   }
 
@@ -122,9 +123,8 @@ export class Explainer implements SolveWitness {
       return seen ? [seen] : [];
     });
     const isFound = steps.every(({ outcome, demanded }) => outcome === 'found' && !demanded);
-    const build = isFound
-      ? digestOfJson(heads.map((head) => this.#seen.get(head)?.facts.definition))
-      : undefined;
+    const definitions = heads.map((head) => this.#seen.get(head)?.facts.definition);
+    const build = isFound ? digestOfJson([definitions, steps.flatMap(lastStepOf)]) : undefined;
     if (build && this.#options.history.hasBuild(build)) return;
     try {
       await this.#save(steps, build);

@@ -12,10 +12,16 @@ const LONGEST_VALUE = 60;
 
 /** An explanation in one line: `not cached: "src/a.js" changed (content)`. */
 export function explanationText(explanation: Explanation): string {
+  const other = comparedWithText(explanation);
   if (explanation.outcome === 'miss')
-    return `not cached: ${[...new Set(explanation.changes.map(changeText))].join('; ')}`;
+    return `not cached: ${[...new Set(explanation.changes.map(changeText))].join('; ')}${other}`;
   const asides = explanation.asides.map((aside) => `; ${valueText(aside)}`).join('');
-  return `cached: ${HIT_TEXT[explanation.key]}${asides}`;
+  return `cached: ${HIT_TEXT[explanation.key]}${asides}${other}`;
+}
+
+/** Empty where a build was compared with an earlier one in its own place. */
+export function comparedWithText({ comparedWith }: Explanation): string {
+  return comparedWith === undefined ? '' : ` (compared with the build of ${comparedWith})`;
 }
 
 const HIT_TEXT = {

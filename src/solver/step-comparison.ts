@@ -6,6 +6,7 @@ import { createSnapshotResult } from '../graph/snapshot.js';
 import type { Digest } from '../oci/digest.js';
 import { compareComponents, instructionOf } from './compare-accounts.js';
 import { compareListings } from './file-changes.js';
+import { nearestHistory, placeOfHistory } from './nearest-history.js';
 import { accountOf, hasRun, isStep, listInputs, orNothing, type SeenStep, stageOf } from './seen-step.js';
 
 /** Any account of an instruction of the same kind is nearer. */
@@ -20,18 +21,32 @@ export interface ComparisonOptions {
   readonly seen: ReadonlyMap<Digest, SeenStep>;
 }
 
-/** Compares steps of this build with what the history says of them. */
+/** Compares steps of this build with what the history says of them, or that of another place where this one has none. */
 export class StepComparison {
   readonly #options: ComparisonOptions;
+  #nearestHistory: StepHistory | undefined;
 
   constructor(options: ComparisonOptions) {
     this.#options = options;
   }
 
+  get #history(): StepHistory {
+    const { history, definition } = this.#options;
+    if (history.accounts().length > 0) return history;
+    this.#nearestHistory ??= nearestHistory(history, definition) ?? history;
+    return this.#nearestHistory;
+  }
+
+  /** The place of the builds that this one is compared with, where it is not its own. */
+  get place(): { readonly comparedWith?: string } {
+    const own = this.#options.history;
+    return this.#history === own ? {} : { comparedWith: placeOfHistory(this.#history, own) };
+  }
+
   /** Earlier accounts of the step: those with its text, wherever they stood in the stage; else those in its place. */
   candidates(account: StepAccount): readonly StepAccount[] {
     const stage = stageOf(account.position);
-    const inStage = this.#options.history.accounts().filter(({ position }) => stageOf(position) === stage);
+    const inStage = this.#history.accounts().filter(({ position }) => stageOf(position) === stage);
     const equal = inStage.filter((other) => instructionOf(other) === instructionOf(account));
     if (equal.length > 0) return equal;
     const present = new Set(
@@ -48,6 +63,10 @@ export class StepComparison {
   async missOf(seen: SeenStep, job: JobContext): Promise<Miss> {
     const { ignoreCache, ignoreCacheFlag = '--no-cache' } = seen.vertex.options;
     if (ignoreCache) return { outcome: 'miss', changes: [{ kind: 'ignored', flag: ignoreCacheFlag }] };
+    return { ...(await this.#earlierMiss(seen, job)), ...this.place };
+  }
+
+  async #earlierMiss(seen: SeenStep, job: JobContext): Promise<Miss> {
     const account = accountOf(seen, this.#options.definition);
     const candidates = this.candidates(account);
     const same = candidates.find(({ definition }) => definition === account.definition);
@@ -86,7 +105,7 @@ export class StepComparison {
 
   #first({ vertex }: SeenStep): Change {
     const stage = stageOf(vertex.options.position!);
-    const accounts = this.#options.history.accounts();
+    const accounts = this.#history.accounts();
     return { kind: 'first', isAdded: accounts.some(({ position }) => stageOf(position) === stage) };
   }
 
@@ -133,8 +152,8 @@ export class StepComparison {
 
   /** Why an input that was found differs from the one of the earlier build: compares their own accounts. */
   async #earlierCauses(old: InputAccount, source: SeenStep, job: JobContext): Promise<Change[]> {
-    const { history, definition } = this.#options;
-    const before = history.accounts().find((account) => account.definition === old.definition);
+    const { definition } = this.#options;
+    const before = this.#history.accounts().find((account) => account.definition === old.definition);
     if (!before) return [];
     source.listings ??= await listInputs(source, job);
     return this.#compare(before, accountOf(source, definition), source, job);
@@ -151,7 +170,7 @@ export class StepComparison {
     const after = seen.listings?.[index];
     if (!dep?.files || !after) return undefined;
     const before = old.listing
-      ? this.#options.history.listing(old.listing)
+      ? this.#history.listing(old.listing)
       : old.layers && (await orNothing(dep.files(snapshotOf(old.layers), job)));
     return before && compareListings(place, before, after);
   }

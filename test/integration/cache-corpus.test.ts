@@ -77,7 +77,8 @@ function shortened(text: string): string {
   return text
     .replace(/^not cached: /, '')
     .replace(/sha256:[0-9a-f]+/g, 'sha256:…')
-    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g, 'TIME');
+    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g, 'TIME')
+    .replace(/build of \/\S+\)/g, 'build of PLACE)');
 }
 
 /** Applies an edit and gives the context, which may be another one. */

@@ -113,8 +113,9 @@ const CASES: readonly Case[] = [
   },
   {
     // Six of the processes and three of the mounts are the network's and the mount namespace's, the others the steps'.
+    // Where nothing was built before, what other builds are known for is read once.
     letter: 'C',
-    limits: { processes: 16, mounts: 24, opened: 265, bytesRead: 45_000, bytesHashed: 185_000, calls: 4_900 },
+    limits: { processes: 16, mounts: 24, opened: 268, bytesRead: 60_000, bytesHashed: 185_000, calls: 4_900 },
   },
   {
     // Each byte is read for its key, for its layer and for the archive, and hashed the first two times.
@@ -123,7 +124,7 @@ const CASES: readonly Case[] = [
     limits: {
       processes: 0,
       mounts: 0,
-      opened: 165,
+      opened: 171,
       bytesRead: 104_000_000,
       bytesHashed: 68_000_000,
       calls: 1_800,

@@ -128,6 +128,37 @@ describe('why a step is not cached', function () {
       expect((await tsbuild.run(['why', '1', tmpDir()])).stderr).to.contain('the store knows no build of');
     });
 
+    it('is told of the last build, also when that one found every step', async () => {
+      const own = makeContext({ Dockerfile: 'FROM base\nCOPY word /\nRUN cat word > /words\n', word: '1' });
+      const why = async (...args: string[]) =>
+        (await tsbuild.must(['why', ...args])).stdout.split('\n').slice(2);
+      const atMs = async () => {
+        const { stdout } = await tsbuild.must(['why', '1', own, '--format', 'json']);
+        return Date.parse((JSON.parse(stdout) as { at: string }).at);
+      };
+      await build(own);
+      writeFileSync(join(own, 'word'), '2');
+      await build(own);
+      await build(own);
+      const made = await why('2', own);
+      expect(made[1]).to.equal('  cached: nothing that takes part in the key changed');
+      expect(made[2]).to.match(/^ {2}it last ran at .*Z: not cached: "word" changed \(content\)/);
+      const before = await atMs();
+      writeFileSync(join(own, 'word'), '1');
+      await build(own);
+      expect((await why('2', own))[2]).to.match(
+        /^ {2}it last ran at .*Z: not cached: first build of this step/,
+      );
+      await build(own, '--no-cache');
+      expect((await why('3', own))[1]).to.equal('  not cached: --no-cache was given');
+      await build(own);
+      const [, cached, ran] = await why('3', own);
+      expect(cached).to.equal('  cached: nothing that takes part in the key changed');
+      expect(ran).to.match(/^ {2}it last ran at .*Z: not cached: --no-cache was given$/);
+      expect(await why('3')).to.deep.equal(await why('3', own));
+      expect(await atMs()).to.be.greaterThan(before);
+    });
+
     it('is printed as JSON, also by a build that fails', async () => {
       writeFileSync(join(context, 'Dockerfile'), `${dockerfile}RUN exit 3\n`);
       const { stdout, status } = await tsbuild.run(['--explain=json', context, '--progress=quiet']);
@@ -162,6 +193,61 @@ describe('why a step is not cached', function () {
         /ARG API_TOKEN changed \(its value is not shown\).*ARG PLAIN changed \(its value is not shown/,
       )
       .and.not.match(/ghp_|hunter2/);
+  });
+
+  describe('in a checkout at another path', () => {
+    const dockerfile = 'FROM base\nCOPY one two /in/\nRUN cat /in/one | wc -w > /sum\nRUN wc /sum > /size\n';
+    const checkout = (one: string, more: string = '') =>
+      makeContext({ Dockerfile: `${dockerfile}${more}`, one, two: '2' });
+    const first = checkout('1');
+
+    before(() => build(first));
+
+    it('is found by comparing with the build there, and says so', async () => {
+      const other = checkout('changed');
+      const compared = ` (compared with the build of ${first})`;
+      expect(await build(other)).to.deep.equal([
+        `COPY one two /in/: not cached: "one" changed (content) in the build context${compared}`,
+      ]);
+      writeFileSync(join(other, 'two'), '3');
+      expect(await build(other)).to.deep.equal([
+        'COPY one two /in/: not cached: "two" changed (content) in the build context',
+      ]);
+    });
+
+    it('is when and why a step ran there, where every step is cached', async () => {
+      const other = checkout('1');
+      expect(await build(other)).to.deep.equal([]);
+      const { stdout } = await tsbuild.must(['why', '3', other]);
+      expect(stdout).to.contain(`build of ${other} `);
+      expect(stdout.split('\n')[4]).to.match(
+        new RegExp(`^  it last ran at .*Z in the build of ${first}: not cached: first build of this step$`),
+      );
+      const json = await tsbuild.must(['why', '3', other, '--format', 'json']);
+      expect((JSON.parse(json.stdout) as { steps: unknown[] }).steps).to.have.nested.property(
+        '[0].lastRun.place',
+        first,
+      );
+    });
+
+    it('is the nearest one: of the same image, else with the most steps in common, and half of them', async () => {
+      const [tagged, alike] = [
+        checkout('tagged', 'RUN true tagged\n'),
+        checkout('alike', 'RUN true alike\nRUN true both\n'),
+      ];
+      await build(tagged, '-t', 'registry.example/shop:1');
+      await build(alike);
+      const said = async (more: string, ...flags: string[]) =>
+        (await build(checkout('new', more), ...flags))[0]!.replace(
+          /^.*\(compared with the build of (.*)\)$/,
+          '$1',
+        );
+      expect(await said('RUN true both\nRUN true 0\n', '-t', 'registry.example/shop:2')).to.equal(tagged);
+      expect(await said('RUN true tagged\nRUN true 1\n')).to.equal(tagged);
+      expect(await said('RUN true alike\nRUN true 2\n')).to.equal(alike);
+      const unlike = [1, 2, 3, 4].map((i) => `RUN true unlike ${i}\n`).join('');
+      expect(await said(unlike)).to.contain('not cached: first build of this step');
+    });
   });
 
   it('is another umask, which --context-mode=git takes out of the key', async () => {

@@ -15,7 +15,7 @@ import { tmpDir } from '../kit/tmp-dir.js';
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const FAULTS = Number(process.env['FAULTS'] ?? (process.env['TSBUILD_CI'] ? 50 : 20));
 const EXECUTORS = ['crun', 'crun', 'runc', 'sandbox'];
-const MARK = 81_000;
+const MARK = process.pid;
 
 const DOCKERFILE = [
   'FROM base AS one',

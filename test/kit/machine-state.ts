@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLiving, stampOf } from '../../src/cache/process-stamp.js';
 
 /** Pids of living processes whose arguments, joined by spaces, contain the text. */
 export function processesWith(text: string): number[] {
@@ -15,7 +16,7 @@ export function processesWith(text: string): number[] {
     .map(Number);
 }
 
-/** What runs or lies about of builds on that store: nothing, when no command works on it. */
+/** What runs or lies about of builds on that store, and control groups of ended builds on any: nothing, when no command works on it. */
 export function tracesOf(root: string): string[] {
   // What is in the trash is removed beside the command.
   const removing = new Set(processesWith('/.trash-'));
@@ -49,7 +50,9 @@ function treeOf(root: string, directory: string): string[] {
 function controlGroups(directory: string, depth: number): string[] {
   return names(directory).flatMap((name) => {
     const path = join(directory, name);
-    if (/^tsbuild-\d+-\d+-\d+-/.test(name)) return [path];
+    const stamp = name.startsWith('tsbuild-') ? stampOf(name.slice('tsbuild-'.length)) : undefined;
+    // Somebody else may build beside the tests.
+    if (stamp !== undefined) return isLiving(stamp) ? [] : [path];
     return depth > 0 && !name.includes('.') ? controlGroups(path, depth - 1) : [];
   });
 }

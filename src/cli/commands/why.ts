@@ -1,8 +1,10 @@
 import { nearestName, BuildError } from '../../errors.js';
 import type { LastStep, StepAccount, StepHistory } from '../../cache/step-history.js';
 import { lastBuildHistory } from '../../explain.js';
-import type { Explanation } from '../../explanation.js';
-import { changeText, explanationText, timeText } from '../../solver/explanation-text.js';
+import type { Explanation, Miss } from '../../explanation.js';
+import type { Digest } from '../../oci/digest.js';
+import { changeText, comparedWithText, explanationText, timeText } from '../../solver/explanation-text.js';
+import { MOST_READ, placeOfHistory } from '../../solver/nearest-history.js';
 import { openStore } from '../../store.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 
@@ -86,7 +88,10 @@ function text(steps: readonly NamedStep[], history: StepHistory): string {
 function stepText(step: LastStep, history: StepHistory): string {
   const lines = [step.name, ...explanationLines(step)];
   const run = earlierRun(step, history);
-  if (run) lines.push(`  it last ran at ${timeText(run.atMs)}: ${explanationText(run.miss)}`);
+  if (run) {
+    const place = run.place === undefined ? '' : ` in the build of ${run.place}`;
+    lines.push(`  it last ran at ${timeText(run.atMs)}${place}: ${explanationText(run.miss)}`);
+  }
   return `\n${lines.join('\n')}\n`;
 }
 
@@ -97,14 +102,33 @@ function explanationLines({ explanation, outcome }: LastStep): string[] {
   if (explanation.outcome === 'hit' || explanation.changes.length === 1)
     return [`  ${explanationText(explanation)}`, ...failed];
   const changes = explanation.changes.map((change) => `    ${changeText(change)}`);
-  return ['  not cached:', ...new Set(changes), ...failed];
+  return [`  not cached${comparedWithText(explanation)}:`, ...new Set(changes), ...failed];
 }
 
-/** Of a step that was found: the run that made its result, or an equal one. */
-function earlierRun({ outcome, definition, position }: LastStep, history: StepHistory): StepAccount['run'] {
+interface EarlierRun {
+  readonly atMs: number;
+  readonly miss: Miss;
+  /** Where, when it was the build of another place. */
+  readonly place?: string;
+}
+
+/** Of a step that was found: the run that made its result; else the last run of the step that is known. */
+function earlierRun(
+  { outcome, definition, position }: LastStep,
+  history: StepHistory,
+): EarlierRun | undefined {
   if (outcome !== 'found') return undefined;
-  const ran = history.accounts().filter((account) => account.position === position && account.run);
-  return (ran.find((account) => account.definition === definition) ?? ran[0])?.run;
+  const own = runOf(definition, history);
+  if (own) return own;
+  for (const other of history.others(MOST_READ)) {
+    const run = runOf(definition, other);
+    if (run) return { ...run, place: placeOfHistory(other, history) };
+  }
+  return history.accounts().find((account) => account.position === position && account.run)?.run;
+}
+
+function runOf(definition: Digest, history: StepHistory): StepAccount['run'] {
+  return history.accounts().find((account) => account.definition === definition && account.run)?.run;
 }
 
 function json(steps: readonly NamedStep[], history: StepHistory): string {
@@ -116,11 +140,15 @@ function json(steps: readonly NamedStep[], history: StepHistory): string {
       step: name,
       outcome,
       ...(explanation ? told(explanation) : {}),
-      ...(run ? { lastRun: { at: new Date(run.atMs).toISOString(), ...told(run.miss) } } : {}),
+      ...(run ? { lastRun: lastRun(run) } : {}),
     };
   });
   const document = { context, file, at: new Date(history.last!.atMs).toISOString(), steps: rows };
   return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+function lastRun({ atMs, miss, place }: EarlierRun): object {
+  return { at: new Date(atMs).toISOString(), ...(place === undefined ? {} : { place }), ...told(miss) };
 }
 
 function told(explanation: Explanation): { text: string; explanation: Explanation } {

@@ -10,7 +10,7 @@ export interface CacheCase {
   readonly edit: CacheEdit;
   /** Instructions that run again, in any order; all others are cached. */
   readonly runs: readonly string[];
-  /** `instruction: reason`, each line that the second build says. Digests are cut to `sha256:…`, times to `TIME`. */
+  /** `instruction: reason`, each line that the second build says. Digests are cut to `sha256:…`, times to `TIME`, paths to `PLACE`. */
   readonly says: readonly string[];
   /** BuildKit runs more than that. */
   readonly beatsBuildKit?: true;

@@ -205,7 +205,9 @@ export const contextCases: readonly CacheCase[] = [
     files: TWO,
     edit: { moves: true, disguised: { 'src/a': 'A' } },
     runs: ['COPY src /src/', READ],
-    says: ['COPY src /src/: first build of this step'],
+    says: [
+      'COPY src /src/: "src/a" changed (content) in the build context (compared with the build of PLACE)',
+    ],
   },
   {
     title: 'a file that no instruction reads',
