@@ -2,7 +2,7 @@ import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { opaqueXattr } from '../worker/snapshot/extract.js';
 import type { LayerEntry, LayerIndex } from '../worker/snapshot/layer-index.js';
-import { digestOfFile } from '../worker/snapshot/pack.js';
+import { digestOfFile } from '../worker/sys/file-hash.js';
 import { parentPath } from '../worker/snapshot/path-order.js';
 import { inUserNamespace } from '../worker/sys/namespaces.js';
 import { getXattr } from '../worker/sys/syscalls.js';

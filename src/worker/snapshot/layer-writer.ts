@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
@@ -9,6 +10,7 @@ import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
 import type { LayerEntry } from './layer-index.js';
+import { digestOfFile, FollowingHash } from '../sys/file-hash.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 
 /** Where a file's bytes are: all of a file from `offset` (default 0), `length` bytes long. */
@@ -44,6 +46,8 @@ const BUFFER_BYTES = 1 << 20;
 /** Work between two looks at the event loop, so that Ctrl-C and progress get their turn. */
 const BYTES_PER_TURN = 16 << 20;
 const ENTRIES_PER_TURN = 2000;
+/** The diffID of a layer that grows beyond this is made on a core of its own, which starts again at the beginning. */
+const THREAD_AFTER_BYTES = 64 << 20;
 
 /**
  * Writes one layer in one pass: tar, diffID, listing and content digest. Entries come sorted by path components, each path
@@ -58,6 +62,7 @@ export class LayerWriter {
   readonly #temporary: string;
   readonly #fd: number;
   readonly #tarHash = createHash('sha256');
+  #following: FollowingHash | undefined;
   readonly #treeHash = createHash('sha256');
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #buffered = 0;
@@ -99,7 +104,9 @@ export class LayerWriter {
     try {
       this.#append(TAR_END);
       this.#flush();
-      diffId = digestFromHash(this.#tarHash);
+      diffId = this.#following
+        ? (this.#following.finish() ?? digestOfFile(this.#temporary))
+        : digestFromHash(this.#tarHash);
       this.#scan?.finish(this.entries, diffId);
     } catch (error) {
       this.abort();
@@ -113,6 +120,7 @@ export class LayerWriter {
 
   /** Drops what was written. */
   abort(): void {
+    this.#following?.abandon();
     try {
       closeSync(this.#fd);
     } catch {
@@ -208,10 +216,13 @@ export class LayerWriter {
 
   #flush(): void {
     const part = this.#buffer.subarray(0, this.#buffered);
-    this.#tarHash.update(part);
+    if (!this.#following) this.#tarHash.update(part);
     this.#scan?.add(part);
     for (let at = 0; at < part.length;) at += writeSync(this.#fd, part, at);
     this.#written += part.length;
+    this.#following?.advance(this.#written);
+    if (!this.#following && this.#written > THREAD_AFTER_BYTES && availableParallelism() > 1)
+      this.#following = new FollowingHash(this.#temporary, this.#written);
     this.#buffered = 0;
   }
 

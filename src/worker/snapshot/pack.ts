@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { type Digest, digestFromHash } from '../../oci/digest.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
+import { digestOfFile } from '../sys/file-hash.js';
 import { getXattr, listXattrs } from '../sys/syscalls.js';
 import { opaqueXattr } from './extract.js';
 import type { LayerEntry } from './layer-index.js';
@@ -152,18 +151,4 @@ function deviceOf(rdev: number): { deviceMajor: number; deviceMinor: number } {
     deviceMajor: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
     deviceMinor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
   };
-}
-
-/** Of all of a file's bytes, read synchronously. */
-export function digestOfFile(path: string): Digest {
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(1 << 18);
-  const fd = openSync(path, 'r');
-  try {
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer))
-      hash.update(buffer.subarray(0, read));
-  } finally {
-    closeSync(fd);
-  }
-  return digestFromHash(hash);
 }

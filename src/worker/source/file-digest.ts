@@ -1,36 +1,42 @@
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { type Digest, digestFromHash } from '../../oci/digest.js';
+import { FileHashThread } from '../sys/file-hash.js';
 
 const BYTES_PER_TURN = 16 << 20;
-/** Files of this size are hashed on a thread of the pool: below it the way there costs more, above it the memory. */
-const POOL_MIN_BYTES = 128 << 10;
-const POOL_MAX_BYTES = 8 << 20;
+/** Smaller files cost more on the way to a thread than they cost here. */
+const THREAD_MIN_BYTES = 64 << 10;
+/** A process that hashed so much is worth the start of threads. */
+const THREADS_AFTER_BYTES = 48 << 20;
+/** So that a thread has the next file when it is done with one. */
+const MOST_QUEUED = 3;
 
 const buffer = Buffer.allocUnsafe(1 << 20);
+let hashedBytes = 0;
+let threads: readonly FileHashThread[] | undefined;
 
 /**
  * Digest of the first `sizeBytes` of a file, which is read at once, synchronously, but for a turn of the event loop between
- * big parts. Several digests at a time use several cores.
+ * big parts. Where there is much to hash, several digests at a time use several cores.
  */
 export async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
+  hashedBytes += sizeBytes;
+  const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
+  if (thread) return thread.digest(path, sizeBytes);
   const fd = openSync(path, 'r');
   try {
-    if (sizeBytes >= POOL_MIN_BYTES && sizeBytes <= POOL_MAX_BYTES) return await digestOnPool(fd, sizeBytes);
     return await digestHere(fd, sizeBytes);
   } finally {
     closeSync(fd);
   }
 }
 
-async function digestOnPool(fd: number, sizeBytes: number): Promise<Digest> {
-  const data = Buffer.allocUnsafe(sizeBytes);
-  let filled = 0;
-  for (let read = -1; read !== 0 && filled < sizeBytes; filled += read)
-    read = readSync(fd, data, filled, sizeBytes - filled, null);
-  const digest = await webcrypto.subtle.digest('SHA-256', data.subarray(0, filled));
-  return `sha256:${Buffer.from(digest).toString('hex')}`;
+function freeThread(): FileHashThread | undefined {
+  if (hashedBytes < THREADS_AFTER_BYTES) return undefined;
+  threads ??= Array.from({ length: availableParallelism() - 1 }, () => new FileHashThread());
+  return threads.find(({ queued }) => queued < MOST_QUEUED);
 }
 
 async function digestHere(fd: number, sizeBytes: number): Promise<Digest> {

@@ -1,5 +1,6 @@
+import { randomFillSync } from 'node:crypto';
 import { expect } from 'chai';
-import { statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ContentStore } from '../../../src/cache/content-store.js';
 import { digestOf } from '../../../src/oci/digest.js';
@@ -48,5 +49,32 @@ describe('a file of a layer', () => {
       const run = async () => write({ path, length: 3, hashedAs: other }, digestOf('abd'));
       expect(await codeOf(run())).to.equal('CONTEXT_CHANGED');
     }
+  });
+});
+
+describe('a layer that is hashed on another core', () => {
+  const SIZE = 40 << 20;
+  const path = join(tmpDir(), 'big');
+  before(() => writeFileSync(path, randomFillSync(Buffer.alloc(SIZE))));
+
+  it('has the digest of its bytes', async () => {
+    const content = new ContentStore(tmpDir());
+    const writer = new LayerWriter(content, () => undefined);
+    for (const name of ['a', 'b', 'c'])
+      await writer.add({ ...ENTRY, path: name, size: SIZE }, { path, length: SIZE });
+    const { diffId } = writer.finish('2026-01-01T00:00:00Z');
+    expect(digestOf(readFileSync(content.path(diffId)))).to.equal(diffId);
+  });
+
+  it('leaves nothing when it is given up', async () => {
+    const root = tmpDir();
+    const writer = new LayerWriter(new ContentStore(root), () => undefined);
+    for (const name of ['a', 'b'])
+      await writer.add({ ...ENTRY, path: name, size: SIZE }, { path, length: SIZE });
+    writer.abort();
+    const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    expect(files).to.deep.equal([]);
   });
 });

@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { type Digest, digestFromHash } from '../../oci/digest.js';
+
+/** Of all of a file's bytes, read synchronously. */
+export function digestOfFile(path: string): Digest {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(1 << 18);
+  const fd = openSync(path, 'r');
+  try {
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer))
+      hash.update(buffer.subarray(0, read));
+  } finally {
+    closeSync(fd);
+  }
+  return digestFromHash(hash);
+}
+
+/** What the thread runs. It is text, so that it needs no file of its own beside the bundle, and no loader in tests. */
+const PROGRAM = `'use strict';
+const { createHash } = require('node:crypto');
+const { closeSync, openSync, readSync } = require('node:fs');
+const { parentPort } = require('node:worker_threads');
+
+const buffer = Buffer.allocUnsafe(1 << 20);
+
+function hashRange(hash, fd, from, to) {
+  for (let at = from; at < to;) {
+    const read = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at);
+    if (read === 0) return at;
+    hash.update(buffer.subarray(0, read));
+    at += read;
+  }
+  return to;
+}
+
+function hashFile({ path, sizeBytes }) {
+  const fd = openSync(path, 'r');
+  try {
+    const hash = createHash('sha256');
+    hashRange(hash, fd, 0, sizeBytes);
+    return hash.digest('hex');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function follow({ path, shared }) {
+  const [state, sizes, digest] = [new Int32Array(shared, 0, 2), new BigInt64Array(shared, 8, 1), new Uint8Array(shared, 16, 32)];
+  const fd = openSync(path, 'r');
+  try {
+    const hash = createHash('sha256');
+    for (let at = 0;;) {
+      const phase = Atomics.load(state, 0);
+      const size = Number(Atomics.load(sizes, 0));
+      at = hashRange(hash, fd, at, size);
+      if (phase === 2) return;
+      if (phase === 1 && at >= size) {
+        digest.set(hash.digest());
+        return;
+      }
+      if (at >= size) Atomics.wait(sizes, 0, BigInt(size), 5);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+parentPort.on('message', (task) => {
+  if (!task.shared) {
+    try {
+      parentPort.postMessage({ hex: hashFile(task) });
+    } catch (error) {
+      const { message, code, errno, syscall } = error;
+      parentPort.postMessage({ message, facts: { code, errno, syscall, path: task.path } });
+    }
+    return;
+  }
+  const state = new Int32Array(task.shared, 0, 2);
+  try {
+    follow(task);
+    Atomics.store(state, 1, 1);
+  } catch {
+    Atomics.store(state, 1, 2);
+  }
+  Atomics.notify(state, 1);
+});
+`;
+
+/** Of an error only message and stack would pass from thread to thread. */
+type Answer =
+  { readonly hex: string } | { readonly message: string; readonly facts: Partial<NodeJS.ErrnoException> };
+
+/** The thread alone does not keep the process, and ends with it. */
+function startThread(): Worker {
+  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {} });
+  thread.unref();
+  return thread;
+}
+
+/** Hashes whole files on another core. It takes about 30 ms to start, as long as hashing 50 MiB. */
+export class FileHashThread {
+  readonly #thread = startThread();
+  readonly #waiting: { resolve: (digest: Digest) => void; reject: (error: Error) => void }[] = [];
+
+  constructor() {
+    this.#thread.on('message', (answer: Answer) => {
+      const task = this.#waiting.shift()!;
+      if (this.#waiting.length === 0) this.#thread.unref();
+      if ('hex' in answer) task.resolve(`sha256:${answer.hex}`);
+      else task.reject(Object.assign(new Error(answer.message), answer.facts));
+    });
+    this.#thread.on('error', (error) => {
+      for (const task of this.#waiting.splice(0)) task.reject(error);
+    });
+  }
+
+  get queued(): number {
+    return this.#waiting.length;
+  }
+
+  /** Digest of the first `sizeBytes` of a file. @throws errors of open and read, with their `code` */
+  digest(path: string, sizeBytes: number): Promise<Digest> {
+    this.#thread.ref();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#thread.postMessage({ path, sizeBytes });
+    });
+  }
+}
+
+const FOLLOWING = 0;
+const ENDED = 1;
+const ABANDONED = 2;
+const PHASE = 0;
+const OUTCOME = 1;
+const IS_DONE = 1;
+const IS_MISSING = 2;
+/** A thread that makes no end for so long has died, or will never get to it. */
+const PATIENCE_MS = 30_000;
+
+/** Hashes a file while it is being written, as far as `advance` said, on another core. */
+export class FollowingHash {
+  readonly #shared = new SharedArrayBuffer(48);
+  readonly #state = new Int32Array(this.#shared, 0, 2);
+  readonly #sizes = new BigInt64Array(this.#shared, 8, 1);
+  readonly #thread = startThread();
+
+  constructor(path: string, writtenBytes: number) {
+    Atomics.store(this.#state, PHASE, FOLLOWING);
+    this.advance(writtenBytes);
+    this.#thread.on('error', () => Atomics.store(this.#state, OUTCOME, IS_MISSING));
+    this.#thread.postMessage({ path, shared: this.#shared });
+  }
+
+  /** The first `writtenBytes` of the file will not change any more. */
+  advance(writtenBytes: number): void {
+    Atomics.store(this.#sizes, 0, BigInt(writtenBytes));
+    Atomics.notify(this.#sizes, 0);
+  }
+
+  /** Waits for the digest of all that was written; undefined when the thread could not make it. */
+  finish(): Digest | undefined {
+    Atomics.store(this.#state, PHASE, ENDED);
+    Atomics.notify(this.#sizes, 0);
+    Atomics.wait(this.#state, OUTCOME, 0, PATIENCE_MS);
+    const isDone = Atomics.load(this.#state, OUTCOME) === IS_DONE;
+    const digest = Buffer.from(new Uint8Array(this.#shared, 16, 32)).toString('hex');
+    this.abandon();
+    return isDone ? `sha256:${digest}` : undefined;
+  }
+
+  abandon(): void {
+    Atomics.store(this.#state, PHASE, ABANDONED);
+    Atomics.store(this.#state, OUTCOME, IS_MISSING);
+    Atomics.notify(this.#sizes, 0);
+    void this.#thread.terminate();
+  }
+}
