@@ -71,8 +71,6 @@ function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
   if (result.status !== 0) throw new Error(`${args.join(' ')} ended with ${result.status}: ${result.stderr}`);
 }
 
-const loadInto = (engine: string, archive: string) => `docker -H ${engine} load -q -i ${archive}`;
-
 /** Options of tsbuild for an output. */
 const TSBUILD_OUTPUTS: Readonly<Record<Exclude<Output, 'load'>, (dest: string) => readonly string[]>> = {
   store: () => [],
@@ -94,8 +92,7 @@ export function createTsbuild(dir: string, engine?: string): Builder {
       const args = [TSBUILD, context, '-t', 'bench', '-q'];
       if (output !== 'load') return { args: [...args, ...TSBUILD_OUTPUTS[output](dest)], env };
       if (engine === undefined) return undefined;
-      const script = `${args.join(' ')} -o type=docker,dest=${dest} > /dev/null && ${loadInto(engine, dest)}`;
-      return { args: ['sh', '-c', script], env };
+      return { args: [...args, '--load'], env: { ...env, DOCKER_HOST: engine } };
     },
     build: (context, image) => ({
       args: [
@@ -207,7 +204,7 @@ export function createBuildah(dir: string, engine?: string): Builder | undefined
       if (output === 'store') return { args: ['sh', '-c', build] };
       if (output === 'load' && engine === undefined) return undefined;
       const target = BUILDAH_OUTPUTS[output === 'load' ? 'archive' : output](dest);
-      const load = output === 'load' ? ` && ${loadInto(engine!, dest)}` : '';
+      const load = output === 'load' ? ` && docker -H ${engine} load -q -i ${dest}` : '';
       return { args: ['sh', '-c', `${build} && ${command} push -q ${target}${load}`] };
     },
     build: (context, image) => ({

@@ -103,9 +103,9 @@ function withoutNames(options: BuildOptions): BuildOptions {
   return { ...options, tags: [], outputs: [{ type: 'image' }], cacheTo: [] };
 }
 
-/** A push leaves layers where they are; a directory has no image. */
-function isWholeInStore({ type, push }: OutputSpec): boolean {
-  return (type === 'image' && !push) || type === 'docker' || type === 'oci';
+/** A push, and a load into an engine, leave layers where they are; a directory has no image. */
+function isWholeInStore({ type, push, dest }: OutputSpec): boolean {
+  return (type === 'image' && !push) || (type === 'docker' && dest !== undefined) || type === 'oci';
 }
 
 /** Two targets may have the same step: each is shown under its target. A linked target is shown by its name. */

@@ -307,8 +307,11 @@ async function exportAll(
       annotations: options.annotations ?? {},
       isMultiPlatform,
       stdout: options.stdout,
+      lock: store.lock,
       signal,
       onProgress: (row) => onProgress({ kind: 'transfer', digest: EXPORT_VERTEX, atMs: Date.now(), ...row }),
+      onNote: (message) => onProgress({ kind: 'note', digest: EXPORT_VERTEX, atMs: Date.now(), message }),
+      onWarning: (message) => onProgress({ kind: 'warning', atMs: Date.now(), message }),
       ...(sourceDateEpochSec === undefined ? {} : { sourceDateEpochSec }),
     });
     onProgress({ kind: 'done', digest: EXPORT_VERTEX, atMs: Date.now() });

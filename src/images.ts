@@ -5,7 +5,7 @@ import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
 import { pushStored } from './exporter/export.js';
-import { type StoredTree, storeTree } from './exporter/image-tree.js';
+import { type StoredTree, storeTree, type TreeDependencies } from './exporter/image-tree.js';
 import type { BuiltImage, Layer } from './graph/contract.js';
 import { loadArchive } from './load-archive.js';
 import { decompressAny } from './oci/compression.js';
@@ -280,7 +280,7 @@ async function importInto(store: Store, options: ImportOptions, signal: AbortSig
   const tree = await storeTree(
     [image],
     { compression: 'uncompressed', forceCompression: false, oci: true, annotations: {} },
-    exportDependencies(store, names, signal),
+    treeDependencies(store, signal),
   );
   await store.images.set(names, tree.root);
   return tree.platforms[0]!.imageId;
@@ -336,7 +336,7 @@ export async function pushImage(name: string, options: StoreOptions = {}): Promi
     storeTree(
       built,
       { compression: 'gzip', forceCompression: false, oci: true, annotations: {} },
-      { ...exportDependencies(store, [fullName], signal), isMultiPlatform: isIndexType(root.mediaType) },
+      { ...treeDependencies(store, signal), isMultiPlatform: isIndexType(root.mediaType) },
     );
   const tree = await new SpaceMaker(store, signal).retrying(`pushing ${fullName}`, compress);
   await pushStored(fullName, tree.root, {
@@ -356,17 +356,12 @@ function withoutBlob(layer: Layer): Layer {
   return rest;
 }
 
-function exportDependencies(store: Store, names: readonly string[], signal: AbortSignal) {
+function treeDependencies(store: Store, signal: AbortSignal): TreeDependencies {
   return {
     content: store.content,
     layers: store.layers,
-    images: store.images,
-    registry: () => store.registry(),
-    names,
-    memory: store.state.archives,
     annotations: {},
     isMultiPlatform: false,
-    stdout: undefined,
     signal,
     onProgress: () => undefined,
   };

@@ -4,7 +4,6 @@ import { isRemote } from '../bake/paths.js';
 import type { Target } from '../bake/target.js';
 import type { TargetBuild } from '../bake.js';
 import { BuildError } from '../errors.js';
-import type { OutputSpec } from '../exporter/output-spec.js';
 import type { BuildOptions } from '../options.js';
 import { parseCacheOption } from './cache-option.js';
 import { parseOutput } from './output-option.js';
@@ -77,16 +76,10 @@ function resultOptions(target: Target): Partial<BuildOptions> {
     tags: target.tags ?? [],
     labels: target.labels ?? {},
     annotations: annotationsOf(target.annotations ?? []),
-    outputs: (target.output ?? []).map(outputOf),
+    outputs: (target.output ?? []).map((entry) => parseOutput(csvOf(entry))),
     cacheFrom: (target['cache-from'] ?? []).map((entry) => parseCacheOption(csvOf(entry), 'from')),
     cacheTo: (target['cache-to'] ?? []).map((entry) => parseCacheOption(csvOf(entry), 'to')),
   };
-}
-
-/** Without a destination buildx loads it into the engine; what tsbuild has for that is its image store. */
-function outputOf(entry: Entry): OutputSpec {
-  if (entry['type'] === 'docker' && !entry['dest']) return parseOutput(csvOf({ ...entry, type: 'image' }));
-  return parseOutput(csvOf(entry));
 }
 
 function csvOf(entry: Entry): string {

@@ -55,7 +55,7 @@ export function parseOutput(text: string): OutputSpec {
   const flag = (key: string) => (values.has(key) ? booleanOf(text, key, values.get(key)!) : undefined);
   const spec = {
     type: type as OutputSpec['type'],
-    dest: values.get('dest'),
+    dest: values.get('dest') || undefined,
     names: names.length > 0 ? names : undefined,
     compression: compression as OutputSpec['compression'],
     forceCompression: flag('force-compression'),

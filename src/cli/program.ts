@@ -27,7 +27,7 @@ const GROUPS: readonly (readonly [names: readonly string[], add: AddCommands])[]
 const COMMANDS = [...GROUPS.flatMap(([names]) => names), 'help'];
 
 /** buildx flags that mean nothing here and change nothing. */
-const IGNORED = ['--rm', '--force-rm', '--load', '--compress'];
+const IGNORED = ['--rm', '--force-rm', '--compress'];
 
 /** buildx flags that this version does not have. */
 const UNSUPPORTED: readonly string[] = [
@@ -43,7 +43,8 @@ const UNSUPPORTED: readonly string[] = [
 const EXAMPLES = `
 Examples:
   tsbuild . -t app                                  build ./Dockerfile into the local image store
-  tsbuild . -t app -o type=docker,dest=app.tar      the same as an archive for docker load
+  tsbuild . -t app --load                           the same, and into Docker
+  tsbuild . -t app -o type=docker,dest=app.tar      as an archive for docker load
   tsbuild . -f prod.Dockerfile --target web --build-arg VERSION=1.2 -t registry.example/web:1.2 --push
 `;
 
@@ -179,6 +180,7 @@ function addBuild(program: Command, context: CommandContext, exit: (status: numb
       list,
     )
     .option('--push', 'push the image to the registries that its names say')
+    .option('--load', 'load the image into Docker, which is sent only the layers that it lacks')
     .option('--label <name=value>', 'add a label; repeatable', list)
     .option('--annotation <name=value>', 'add an annotation to the manifest; repeatable', list)
     .option('--iidfile <file>', 'write the image ID to a file')
@@ -260,7 +262,7 @@ function addBake(program: Command, context: CommandContext, exit: (status: numbe
     .option('--no-cache', 'run every step again')
     .option('--pull', 'ask the registry for FROM images')
     .option('--push', 'push the images of targets that have no other output')
-    .option('--load', 'give targets that have no other output type=docker')
+    .option('--load', 'load the images of targets that have no other output into Docker (type=docker)')
     .option('--provenance <value>', 'the same as --set *.attest=type=provenance')
     .option('--sbom <value>', 'the same as --set *.attest=type=sbom')
     .option('--allow <right>', 'let targets ask for network.host or security.insecure; repeatable', list)

@@ -17,7 +17,7 @@ import { NAME_ANNOTATION, TAG_ANNOTATION } from '../cache/image-store.js';
 import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
 import { BuildError } from '../errors.js';
 import { type Descriptor, MEDIA_TYPES } from '../oci/descriptor.js';
-import { digestAlgorithm, digestHex } from '../oci/digest.js';
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.js';
 import type { ImageIndex } from '../oci/manifest.js';
 import { familiarReference, parseReference } from '../oci/reference.js';
 import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
@@ -82,17 +82,24 @@ function dockerManifest(images: readonly NamedTree[]): Buffer {
   return Buffer.from(JSON.stringify(list));
 }
 
-/** The files of an OCI archive, or of a docker archive, which is one with manifest.json beside it; sorted. */
+/**
+ * The files of an OCI archive, or of a docker archive, which is one with manifest.json beside it; sorted.
+ * @param without blobs that the reader has already
+ */
 export function archiveFiles(
   images: readonly NamedTree[],
   content: ContentStore,
   docker: boolean,
+  without: ReadonlySet<Digest> = new Set(),
 ): ArchiveFile[] {
-  const blobs = blobsOf(images.map((image) => image.tree)).map((blob): ArchiveFile => ({
-    name: blobName(blob),
-    size: blob.size,
-    path: content.path(blob.digest),
-  }));
+  const all = blobsOf(images.map((image) => image.tree));
+  const blobs = all
+    .filter(({ digest }) => !without.has(digest))
+    .map((blob): ArchiveFile => ({
+      name: blobName(blob),
+      size: blob.size,
+      path: content.path(blob.digest),
+    }));
   const text = (name: string, data: Buffer): ArchiveFile => ({ name, size: data.length, data });
   return [
     ...blobs,
@@ -139,6 +146,13 @@ export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterabl
     if (padding > 0) yield Buffer.alloc(padding);
   }
   yield TAR_END;
+}
+
+/** The length of what {@link archiveBytes} gives. */
+export function archiveSize(files: readonly ArchiveFile[]): number {
+  const frame = archiveFrame(files);
+  const sizes = files.map((file) => frame.headerOf(file).length + file.size + tarPadding(file.size));
+  return sizes.reduce((sum, size) => sum + size, frame.directories.length + TAR_END.length);
 }
 
 /** Writes to standard output for `-`, else to a file that gets its name when it is whole. @throws EXPORT_FAILED */

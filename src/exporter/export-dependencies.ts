@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { ContentStore } from '../cache/content-store.js';
 import type { ImageStore } from '../cache/image-store.js';
-import type { TransferListener } from '../graph/contract.js';
+import type { LockAcquirer, TransferListener } from '../graph/contract.js';
 import type { RegistryClient } from '../oci/registry/client.js';
 import type { LayerStore } from '../worker/snapshot/layer-store.js';
 
@@ -22,5 +22,8 @@ export interface ExportDependencies {
   /** Where `dest=-` goes; by default the process's own, which is not made before it is needed. */
   readonly stdout: Writable | undefined;
   readonly signal: AbortSignal;
+  readonly lock: LockAcquirer;
   readonly onProgress: TransferListener;
+  readonly onNote: (message: string) => void;
+  readonly onWarning: (message: string) => void;
 }

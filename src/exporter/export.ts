@@ -77,7 +77,10 @@ function platformOf(tree: StoredTree | undefined, i: number): Pick<BuiltPlatform
 const EXPORTERS: Readonly<Record<OutputSpec['type'], Exporter>> = {
   image: exportToStore,
   registry: (images, output, deps) => exportToStore(images, { ...output, push: true }, deps),
-  docker: (images, output, deps) => exportArchive(images, output, deps, true),
+  docker: (images, output, deps) =>
+    output.dest === undefined
+      ? exportToEngine(images, output, deps)
+      : exportArchive(images, output, deps, true),
   oci: (images, output, deps) => exportArchive(images, output, deps, false),
   local: exportDirectory,
   tar: exportTar,
@@ -107,6 +110,26 @@ async function exportToStore(
     throw new BuildError('USAGE', 'pushing needs a name for the image', { hint: 'give one with -t' });
   const elsewhere = new Map(tree.platforms.flatMap((platform) => [...(platform.elsewhere ?? [])]));
   for (const name of deps.names) await pushStored(name, tree.root, deps, elsewhere);
+  return tree;
+}
+
+/** The engine that `docker` talks to, and the local image store, which is all where there is no engine. */
+async function exportToEngine(
+  images: readonly BuiltImage[],
+  output: OutputSpec,
+  deps: ExportDependencies,
+): Promise<StoredTree> {
+  const { findEngine } = await import('../oci/engine/endpoint.js');
+  const engine = findEngine();
+  if (!engine) {
+    deps.onWarning('there is no Docker engine here to load into: the image is in the local image store only');
+    return exportToStore(images, { ...output, type: 'image' }, deps);
+  }
+  const { loadIntoEngine } = await import('./engine-load.js');
+  // Layers that the engine has need not be fetched.
+  const tree = await storeTree(images, { ...treeOptions(output, 'uncompressed'), lazy: true }, deps);
+  await deps.images.set(deps.names, tree.root);
+  await loadIntoEngine(images, tree, engine, deps);
   return tree;
 }
 

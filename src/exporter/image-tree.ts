@@ -32,11 +32,16 @@ export interface TreeOptions {
   readonly lazy?: boolean;
 }
 
+export type TreeDependencies = Pick<
+  ExportDependencies,
+  'content' | 'layers' | 'annotations' | 'sourceDateEpochSec' | 'isMultiPlatform' | 'signal' | 'onProgress'
+>;
+
 /** Puts every blob of the images into the content store. What is there already is neither read nor written. */
 export async function storeTree(
   images: readonly BuiltImage[],
   options: TreeOptions,
-  deps: ExportDependencies,
+  deps: TreeDependencies,
 ): Promise<StoredTree> {
   const platforms: StoredPlatform[] = [];
   for (const image of images) platforms.push(await storePlatform(image, options, deps));
@@ -49,7 +54,7 @@ export async function storeTree(
 async function storePlatform(
   image: BuiltImage,
   options: TreeOptions,
-  deps: ExportDependencies,
+  deps: TreeDependencies,
 ): Promise<StoredPlatform> {
   const { content, layers, signal, onProgress } = deps;
   const elsewhere = new Map<Digest, Layer>();

@@ -8,15 +8,23 @@ import { tmpDir } from './tmp-dir.js';
 
 /** A real dockerd with its own socket and data, without networks of its own. */
 export interface Engine {
+  /** `unix://PATH` */
+  readonly host: string;
   docker(...args: string[]): Promise<CommandResult>;
   /** The same for what must succeed; gives standard output. */
   must(...args: string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** Starts the engine and waits until it answers. `stop` ends it and unmounts what it left. */
-export async function startEngine(): Promise<Engine> {
+/**
+ * Starts the engine and waits until it answers. `stop` ends it and unmounts what it left. `TSBUILD_TEST_ENGINE=unix://PATH` names
+ * one that runs already, perhaps with another image store: its images are lost.
+ */
+export async function startEngine(moreFlags: readonly string[] = []): Promise<Engine> {
   const home = tmpDir();
+  const given = process.env['TSBUILD_TEST_ENGINE'];
+  if (given !== undefined && moreFlags.length === 0)
+    return { host: given, ...dockerAt(given, home), stop: async () => undefined };
   for (const name of ['data', 'exec']) mkdirSync(join(home, name));
   const socket = `unix://${join(home, 'sock')}`;
   const flags = [
@@ -30,26 +38,35 @@ export async function startEngine(): Promise<Engine> {
     socket,
     '--iptables=false',
     '--bridge=none',
+    ...moreFlags,
   ];
   const engine = spawn(findProgram('dockerd')!, flags, { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   engine.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
-  const client = findProgram('docker', ['/usr/bin'])!;
-  const env = { DOCKER_HOST: socket, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain', DOCKER_CONFIG: home };
-  const docker = (...args: string[]) => runCommand(client, args, { env });
+  const { docker, must } = dockerAt(socket, home);
   for (let tries = 0; (await docker('version')).status !== 0; tries++) {
     if (engine.exitCode !== null || tries > 150) throw new Error(`dockerd did not start:\n${log}`);
     await sleep(200);
   }
   return {
+    host: socket,
     docker,
-    must: (...args) => mustRun(client, args, { env }),
+    must,
     stop: async () => {
       const ended = new Promise((resolve) => engine.once('exit', resolve));
       engine.kill('SIGTERM');
       await ended;
       await unmountBelow(home);
     },
+  };
+}
+
+function dockerAt(host: string, home: string): Pick<Engine, 'docker' | 'must'> {
+  const client = findProgram('docker', ['/usr/bin'])!;
+  const env = { DOCKER_HOST: host, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain', DOCKER_CONFIG: home };
+  return {
+    docker: (...args) => runCommand(client, args, { env }),
+    must: (...args) => mustRun(client, args, { env }),
   };
 }
 

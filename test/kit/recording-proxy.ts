@@ -1,4 +1,4 @@
-import { createServer, request, type Server } from 'node:http';
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** A proxy before an HTTP server on loopback that remembers what was asked of it. */
@@ -7,21 +7,31 @@ export interface RecordingProxy {
   readonly host: string;
   /** `METHOD /path STATUS`, in the order of the answers. */
   readonly requests: string[];
+  /** Bytes of the bodies that were sent to the server. */
+  uploadedBytes: number;
+  /** Done before the server hears of a request. */
+  before: (method: string, path: string) => Promise<void>;
   /** While it gives a status, that is the answer, and the server hears nothing. */
   refuse: (method: string, path: string) => number | undefined;
   stop(): Promise<void>;
 }
 
+/** @param target `HOST:PORT`, or `unix://PATH` */
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const requests: string[] = [];
-  const [targetHost, targetPort] = target.split(':');
+  const [host, port] = target.split(':');
+  const place = target.startsWith('unix://')
+    ? { socketPath: target.slice('unix://'.length) }
+    : { host, port };
   const proxy: RecordingProxy = {
     host: '',
     requests,
+    uploadedBytes: 0,
+    before: async () => undefined,
     refuse: () => undefined,
     stop: () => stop(server),
   };
-  const server = createServer((incoming, outgoing) => {
+  const forward = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { method = 'GET', url = '/', headers } = incoming;
     const answer = (status: number) => requests.push(`${method} ${url} ${status}`);
     const refusal = proxy.refuse(method, url);
@@ -31,13 +41,17 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       outgoing.writeHead(refusal).end();
       return;
     }
-    const forwarded = request({ host: targetHost, port: targetPort, method, path: url, headers }, (reply) => {
+    const forwarded = request({ ...place, method, path: url, headers }, (reply) => {
       answer(reply.statusCode!);
       outgoing.writeHead(reply.statusCode!, reply.headers);
       reply.pipe(outgoing);
     });
     forwarded.on('error', () => outgoing.destroy());
+    incoming.on('data', (chunk: Buffer) => (proxy.uploadedBytes += chunk.length));
     incoming.pipe(forwarded);
+  };
+  const server = createServer((incoming, outgoing) => {
+    void proxy.before(incoming.method!, incoming.url!).then(() => forward(incoming, outgoing));
   });
   server.listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));

@@ -39,6 +39,7 @@ export interface BuildFlags extends GlobalOptions {
   readonly call?: string;
   readonly verifyReproducible?: boolean;
   readonly push?: boolean;
+  readonly load?: boolean;
   readonly label?: readonly string[];
   readonly annotation?: readonly string[];
   readonly iidfile?: string;
@@ -199,9 +200,14 @@ function readBuildArgFiles(files: readonly string[]): Record<string, string> {
   return pairsOf('--build-arg-file', pairs, true);
 }
 
-function outputsOf(flags: BuildFlags): OutputSpec[] {
-  const outputs = (flags.output ?? []).map(parseOutput);
-  if (!flags.push) return outputs;
+function outputsOf(flags: BuildFlags): readonly OutputSpec[] {
+  const outputs = pushedOutputs((flags.output ?? []).map(parseOutput), flags.push ?? false);
+  const isLoaded = outputs.some(({ type, dest }) => type === 'docker' && dest === undefined);
+  return flags.load && !isLoaded ? [...outputs, { type: 'docker' }] : outputs;
+}
+
+function pushedOutputs(outputs: readonly OutputSpec[], isPushed: boolean): readonly OutputSpec[] {
+  if (!isPushed) return outputs;
   if (outputs.length === 0) return [{ type: 'image', push: true }];
   return outputs.map((output) => (output.type === 'image' ? { ...output, push: true } : output));
 }

@@ -23,6 +23,8 @@ interface AuthEntry {
 }
 
 interface DockerConfig {
+  /** The engine that `docker` talks to, by the name of its context. */
+  readonly currentContext: string | undefined;
   readonly auths: Readonly<Record<string, AuthEntry>>;
   readonly credsStore: string | undefined;
   readonly credHelpers: Readonly<Record<string, string>>;
@@ -40,9 +42,9 @@ export async function findCredentials(
   domain: string,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Credentials | undefined> {
-  const path = join(env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker'), 'config.json');
-  const config = readDockerConfig(path);
+  const config = readDockerConfig(env);
   if (!config) return undefined;
+  const path = configPath(env);
   const keys =
     domain === 'docker.io'
       ? [HUB_KEY, 'index.docker.io', 'docker.io', 'registry-1.docker.io']
@@ -62,8 +64,16 @@ export async function findCredentials(
   return undefined;
 }
 
-/** Absent is a file that is not there or cannot be read, as for docker. */
-function readDockerConfig(path: string): DockerConfig | undefined {
+/** `$DOCKER_CONFIG`, else ~/.docker. */
+export function dockerConfigDirectory(env: NodeJS.ProcessEnv): string {
+  return env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker');
+}
+
+const configPath = (env: NodeJS.ProcessEnv) => join(dockerConfigDirectory(env), 'config.json');
+
+/** Docker's config.json. Absent is a file that is not there or cannot be read, as for docker. @throws CREDENTIALS_FAILED */
+export function readDockerConfig(env: NodeJS.ProcessEnv): DockerConfig | undefined {
+  const path = configPath(env);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isFile()) return undefined;
   if (stat.size > LIMITS.configFileBytes) {
@@ -91,9 +101,11 @@ function readDockerConfig(path: string): DockerConfig | undefined {
 /** What this module reads has the types that it needs; all else in the file is docker's business. */
 function checkDockerConfig(data: unknown, path: string): DockerConfig {
   const top = mapping(data, 'the file', path);
-  const { credsStore } = top;
+  const { credsStore, currentContext } = top;
   if (credsStore !== undefined && typeof credsStore !== 'string')
     throw damaged(path, 'has a "credsStore" that is no text');
+  if (currentContext !== undefined && typeof currentContext !== 'string')
+    throw damaged(path, 'has a "currentContext" that is no text');
   const credHelpers = mapping(top['credHelpers'] ?? {}, '"credHelpers"', path);
   const notText = Object.entries(credHelpers).find(([, value]) => typeof value !== 'string');
   if (notText) throw damaged(path, `has a helper of "${notText[0]}" that is no text`);
@@ -106,6 +118,7 @@ function checkDockerConfig(data: unknown, path: string): DockerConfig {
     }
   }
   return {
+    currentContext: currentContext || undefined,
     auths: auths as Record<string, AuthEntry>,
     credsStore: credsStore || undefined,
     credHelpers: credHelpers as Record<string, string>,

@@ -6,6 +6,8 @@ describe('--output', () => {
   for (const [text, spec] of [
     ['-', { type: 'tar', dest: '-' }],
     ['out', { type: 'local', dest: 'out' }],
+    ['type=docker', { type: 'docker' }],
+    ['type=docker,dest=', { type: 'docker' }],
     ['type=docker,dest=a.tar', { type: 'docker', dest: 'a.tar' }],
     [
       'type=oci,dest=d,tar=false,compression=zstd,force-compression',
