@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TSBUILD } from '../test/kit/cli.js';
@@ -11,6 +11,7 @@ export interface Builder {
   readonly name: string;
   /** Gives the builder the base image `bench-base` from a root file system. */
   prepare(rootfsTar: string): Promise<void>;
+  /** Forgets all but `bench-base`: steps, contexts, and what is known of their files. */
   dropCache(): void;
   /** Drops its images too, `bench-base` with them. */
   dropImages(): void;
@@ -83,10 +84,23 @@ const TSBUILD_OUTPUTS: Readonly<Record<Exclude<Output, 'load'>, (dest: string) =
 export function createTsbuild(dir: string, engine?: string): Builder {
   const root = join(dir, 'tsbuild');
   const env = { TSBUILD_ROOT: root };
+  // The state with the base image in it, unpacked as the peers have it: all that a cold build may find.
+  const prepared = join(dir, 'tsbuild-prepared');
   return {
     name: 'tsbuild',
-    prepare: async (rootfsTar) => run([TSBUILD, 'import', rootfsTar, 'bench-base'], env),
-    dropCache: () => rmSync(join(root, 'records'), { recursive: true, force: true }),
+    prepare: async (rootfsTar) => {
+      run([TSBUILD, 'import', rootfsTar, 'bench-base'], env);
+      const context = mkdtempSync(join(dir, 'prepare-'));
+      writeFileSync(join(context, 'Dockerfile'), 'FROM bench-base\nRUN true\n');
+      run([TSBUILD, context, '-q', '-o', 'type=cacheonly'], env);
+      for (const path of [context, join(root, 'records'), prepared])
+        rmSync(path, { recursive: true, force: true });
+      run(['cp', '-a', root, prepared]);
+    },
+    dropCache: () => {
+      rmSync(root, { recursive: true, force: true });
+      run(['cp', '-a', prepared, root]);
+    },
     dropImages: () => rmSync(root, { recursive: true, force: true }),
     command: (context, output, dest) => {
       const args = [TSBUILD, context, '-t', 'bench', '-q'];
