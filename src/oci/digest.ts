@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 
 /** `sha256:` and 64 lower-case hex digits (image-spec descriptor.md, "Digests"); sha512 is read, never written. */
 export type Digest = `${'sha256' | 'sha512'}:${string}`;
@@ -25,7 +25,27 @@ export function digestAlgorithm(digest: Digest): 'sha256' | 'sha512' {
 }
 
 export function digestOf(data: string | Uint8Array): Digest {
-  return `sha256:${createHash('sha256').update(data).digest('hex')}`;
+  return `sha256:${hash('sha256', data, 'hex')}`;
+}
+
+/** Bytes are handed to the hash in blocks: for each of many short texts the way there takes longer than hashing it. */
+const TEXT_BLOCK = 1 << 15;
+
+/** SHA-256 of the texts that it is given, one after the other. */
+export class TextHash {
+  readonly #hash = createHash('sha256');
+  #pending = '';
+
+  add(text: string): void {
+    this.#pending += text;
+    if (this.#pending.length < TEXT_BLOCK) return;
+    this.#hash.update(this.#pending);
+    this.#pending = '';
+  }
+
+  digest(): Digest {
+    return digestFromHash(this.#hash.update(this.#pending));
+  }
 }
 
 export function digestFromHash(hash: Hash): Digest {

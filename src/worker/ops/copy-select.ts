@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { BuildError, nearestName } from '../../errors.js';
 import type { FileFacts, FileListing } from '../../graph/contract.js';
 import type { CopyAction } from '../../graph/op.js';
 import { canMatchSlash, checkPathPattern, hasWildcard, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
-import { type Digest, digestFromHash } from '../../oci/digest.js';
+import { type Digest, TextHash } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { shortDigest } from './path-digest.js';
@@ -178,11 +177,11 @@ export async function selectionDigest(
   action: CopyAction,
   onFile?: (path: string, facts: FileFacts) => void,
 ): Promise<Digest> {
-  const hash = createHash('sha256');
+  const hash = new TextHash();
   const excludes = excludeMatcher(action);
   const add = ({ name, path, relative, entry }: Selected, digest: Digest | undefined) => {
     const facts = factsOf(action, relative, entry, digest);
-    hash.update(JSON.stringify([name, relative, facts])).update('\n');
+    hash.add(`${JSON.stringify([name, relative, facts])}\n`);
     onFile?.(path, facts);
   };
   const ahead = new DigestsAhead(add);
@@ -195,7 +194,7 @@ export async function selectionDigest(
     }
   }
   await ahead.end();
-  return digestFromHash(hash);
+  return hash.digest();
 }
 
 interface Selected {

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson, type Digest, digestFromHash } from '../../oci/digest.js';
+import { canonicalJson, type Digest, TextHash } from '../../oci/digest.js';
 import type { FileFacts, FileListing } from '../../graph/contract.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { UnionView } from '../snapshot/union-view.js';
@@ -10,14 +9,14 @@ import type { UnionView } from '../snapshot/union-view.js';
  */
 export function pathDigest(view: UnionView, source: string): Digest {
   const root = view.resolve(source, true);
-  const digest = createHash('sha256');
+  const hash = new TextHash();
   for (const { entry } of view.walk(root)) {
     const { type, mode, uid, gid, size, linkName, deviceMajor, deviceMinor, xattrs, digest: content } = entry;
     const path = entry.path.slice(root.length);
     const what = { path, type, mode, uid, gid, size, linkName, deviceMajor, deviceMinor, xattrs, content };
-    digest.update(`${canonicalJson(what)}\n`);
+    hash.add(`${canonicalJson(what)}\n`);
   }
-  return digestFromHash(digest);
+  return hash.digest();
 }
 
 /** The files that `pathDigest` covers at each of the sources, by their paths in the view. */

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { type Digest, digestFromHash } from '../../oci/digest.js';
+import { type Digest, TextHash } from '../../oci/digest.js';
 
 /**
  * The listing of one layer: what its tar says, entry by entry, so that lookups, COPY --from, digests and exports need
@@ -42,7 +41,8 @@ export interface LayerEntry {
 
 /** Digest of what a layer holds, however it was packed: everything but times and offsets. */
 export function treeDigest({ entries, impliedDirectories }: LayerIndex): Digest {
-  const hash = createHash('sha256').update('tree\n');
+  const hash = new TextHash();
+  hash.add('tree\n');
   for (const entry of entries) {
     const { path, type, mode, uid, gid, size, linkName, deviceMajor, deviceMinor, xattrs, opaque, digest } =
       entry;
@@ -61,7 +61,8 @@ export function treeDigest({ entries, impliedDirectories }: LayerIndex): Digest 
       opaque,
       digest,
     ];
-    hash.update(JSON.stringify(row));
+    hash.add(JSON.stringify(row));
   }
-  return digestFromHash(hash.update(JSON.stringify(impliedDirectories)));
+  hash.add(JSON.stringify(impliedDirectories));
+  return hash.digest();
 }

@@ -5,7 +5,7 @@ import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer } from '../../graph/contract.js';
-import { canonicalJson, type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
+import { canonicalJson, type Digest, digestFromHash, digestOf, TextHash } from '../../oci/digest.js';
 import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
@@ -63,7 +63,7 @@ export class LayerWriter {
   readonly #fd: number;
   readonly #tarHash = createHash('sha256');
   #following: FollowingHash | undefined;
-  readonly #treeHash = createHash('sha256');
+  readonly #treeHash = new TextHash();
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #buffered = 0;
   #written = 0;
@@ -90,7 +90,7 @@ export class LayerWriter {
    */
   add(entry: LayerEntry, content?: FileContent | Uint8Array): Promise<void> | undefined {
     const added = this.#write(entry, content);
-    this.#treeHash.update(`${canonicalJson({ ...added, mtimeSec: undefined, offset: undefined })}\n`);
+    this.#treeHash.add(`${contentLine(added)}\n`);
     this.entries.push(added);
     this.#turnEntries += 1;
     if (this.#turnBytes < BYTES_PER_TURN && this.#turnEntries < ENTRIES_PER_TURN) return undefined;
@@ -115,7 +115,7 @@ export class LayerWriter {
     closeSync(this.#fd);
     this.#saveIndex(diffId, this.entries);
     this.#content.adopt(this.#temporary, diffId);
-    return { diffId, contentDigest: digestFromHash(this.#treeHash), createdAt };
+    return { diffId, contentDigest: this.#treeHash.digest(), createdAt };
   }
 
   /** Drops what was written. */
@@ -229,6 +229,14 @@ export class LayerWriter {
   #position(): number {
     return this.#written + this.#buffered;
   }
+}
+
+/** Canonical JSON of an entry without time and offset, so that it can be compared between layers. */
+function contentLine({ mtimeSec: _mtimeSec, offset: _offset, ...entry }: LayerEntry): string {
+  if (entry.xattrs || entry.opaque !== undefined) return canonicalJson(entry);
+  // The same for plain members, in the order in which they are sorted: there is one line for each file.
+  const { deviceMajor, deviceMinor, digest, gid, linkName, mode, path, size, type, uid } = entry;
+  return JSON.stringify({ deviceMajor, deviceMinor, digest, gid, linkName, mode, path, size, type, uid });
 }
 
 function changed(path: string): BuildError {

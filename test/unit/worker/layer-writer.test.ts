@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ContentStore } from '../../../src/cache/content-store.js';
-import { digestOf } from '../../../src/oci/digest.js';
+import { canonicalJson, digestOf } from '../../../src/oci/digest.js';
+import type { LayerEntry } from '../../../src/worker/snapshot/layer-index.js';
 import { type FileContent, fileState, LayerWriter } from '../../../src/worker/snapshot/layer-writer.js';
 import { codeOf } from '../../kit/code-of.js';
 import { tmpDir } from '../../kit/tmp-dir.js';
@@ -49,6 +50,22 @@ describe('a file of a layer', () => {
       const run = async () => write({ path, length: 3, hashedAs: other }, digestOf('abd'));
       expect(await codeOf(run())).to.equal('CONTEXT_CHANGED');
     }
+  });
+});
+
+describe('the content digest of a layer', () => {
+  it('is that of the canonical JSON of its entries, but times and offsets', () => {
+    const head = { mode: 0o755, uid: 1, gid: 2, size: 0, mtimeSec: 7 };
+    const entries: LayerEntry[] = [
+      { ...head, path: 'd', type: 'directory', xattrs: { 'security.capability': 'AQ==' } },
+      { ...head, path: 'd/dev', type: 'char', deviceMajor: 1, deviceMinor: 3 },
+      { ...head, path: 'd/\u{1f600}"\n', type: 'symlink', linkName: '../e' },
+    ];
+    const writer = new LayerWriter(new ContentStore(tmpDir()), () => undefined);
+    for (const entry of entries) void writer.add(entry);
+    const { contentDigest } = writer.finish('2026-01-01T00:00:00Z');
+    const lines = entries.map((entry) => `${canonicalJson({ ...entry, mtimeSec: undefined })}\n`);
+    expect(contentDigest).to.equal(digestOf(lines.join('')));
   });
 });
 
