@@ -56,7 +56,7 @@ describe('RUN', () => {
   let base: SnapshotResult;
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'mounts', { program: 'crun' }, { program: 'busybox' });
     const upper = makeBaseRootfs(join(mkdirFor('base'), 'rootfs'));
     base = createSnapshotResult([await layers.commitDirectory(upper, [], CREATED_AT)]);
   });
@@ -146,6 +146,14 @@ describe('RUN', () => {
     const second = await run(execOp('cat /first; rm /first'), [first.result]);
     expect(second.output).to.equal('from the first\n');
     expect(second.paths).to.deep.equal(['whiteout first']);
+  });
+
+  it('has what a step touched, though the file was made in the same second, and not what it only opened', async () => {
+    for (let round = 0; round < 3; round++) {
+      const first = await run(execOp(`echo ${round} > /a`));
+      const second = await run(execOp('touch /a; exec 3<> /etc/profile'), [first.result]);
+      expect(second.paths).to.deep.equal(['file a']);
+    }
   });
 
   it('keeps the whole output in a log', async () => {

@@ -30,7 +30,7 @@ interface Candidate {
  * out. Changed names of one inode are hard links; a new name of an unchanged file is a file of its own, as BuildKit has it.
  */
 export function listChanges(upper: string, below: UnionView): ChangedEntry[] {
-  const candidates = [...walkUpper(upper, below, '', false)];
+  const candidates = [...walkUpper({ upper, below, sinceMs: lstatSync(upper).birthtimeMs }, '', false)];
   const needed = new Set<string>();
   for (const { path, changed } of candidates) if (changed) addParents(path, needed);
   const firstOf = new Map<number, string>();
@@ -65,8 +65,16 @@ function addParents(path: string, into: Set<string>): void {
     into.add(path.slice(0, slash));
 }
 
+interface Walk {
+  readonly upper: string;
+  readonly below: UnionView;
+  /** When the upper directory was made; 0 where the file system does not know it. */
+  readonly sinceMs: number;
+}
+
 /** @param hidden true below an opaque directory: nothing of the lower one shows, so its names need whiteouts */
-function* walkUpper(upper: string, below: UnionView, dir: string, hidden: boolean): Generator<Candidate> {
+function* walkUpper(walk: Walk, dir: string, hidden: boolean): Generator<Candidate> {
+  const { upper, below } = walk;
   const names = new Set(listNames(join(upper, dir)));
   const lost = hidden ? below.list(dir).filter((name) => !names.has(name)) : [];
   for (const name of [...names, ...lost].sort()) {
@@ -80,9 +88,10 @@ function* walkUpper(upper: string, below: UnionView, dir: string, hidden: boolea
     }
     if (stat.isSocket()) continue;
     const entry = entryOf(path, file, stat);
-    yield { path, file, stat, entry, changed: hidden || !lower || isChanged(entry, lower, file) };
+    const changed = hidden || !lower || isChanged(entry, lower, file) || isTouched(stat, walk);
+    yield { path, file, stat, entry, changed };
     if (!stat.isDirectory()) continue;
-    yield* walkUpper(upper, below, path, lower?.type === 'directory' && (hidden || isOpaque(file)));
+    yield* walkUpper(walk, path, lower?.type === 'directory' && (hidden || isOpaque(file)));
   }
 }
 
@@ -112,8 +121,13 @@ function isChanged(entry: LayerEntry, lower: LayerEntry, file: string): boolean 
   if (entry.type === 'directory') return false;
   if (entry.linkName !== lower.linkName || entry.mtimeSec !== lower.mtimeSec || entry.size !== lower.size)
     return true;
-  // Listings have whole seconds only: a file that was written again within one is told by its bytes.
+  // What was written with an old time is told by its bytes.
   return entry.type === 'file' && (lower.digest === undefined || digestOfFile(file) !== lower.digest);
+}
+
+/** Listings have whole seconds: a file that was touched within the second in which it was made must not depend on the clock. */
+function isTouched(stat: Stats, { sinceMs }: Walk): boolean {
+  return !stat.isDirectory() && sinceMs > 0 && stat.mtimeMs >= sinceMs && stat.mtimeMs <= Date.now();
 }
 
 function entryOf(path: string, file: string, stat: Stats): LayerEntry {
