@@ -1,19 +1,36 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { writeChecked } from '../../src/cache/checked-file.js';
+import { ContentStore } from '../../src/cache/content-store.js';
+import { openStateRoot } from '../../src/cache/state-root.js';
+import type { BuildError } from '../../src/errors.js';
+import { LayerWriter } from '../../src/worker/snapshot/layer-writer.js';
+import { LocalContext } from '../../src/worker/source/local-context.js';
 import { digestHex, digestOf } from '../../src/oci/digest.js';
 import { build, type BuildOptions, type ProgressEvent } from '../../src/index.js';
+import { codeOf } from '../kit/code-of.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { readDockerArchive } from '../kit/image-tree.js';
+import { endChild } from '../kit/registry.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 const DOCKERFILE = 'FROM scratch\nCOPY first /first\nCOPY later /later\n';
 
 describe('a context that changes during the build', () => {
   before(function () {
-    needs(this, 'builder', { program: 'skopeo' }, { program: 'umoci' });
+    needs(this, 'mounts', { program: 'skopeo' }, { program: 'umoci' });
   });
 
   const archive = () => join(tmpDir(), 'image.tar');
@@ -71,6 +88,86 @@ describe('a context that changes during the build', () => {
       expect(readIndex(join(root, 'stat'))).to.not.contain('"later"');
     }
     expect(ids.size).to.equal(3);
+  });
+});
+
+describe('a context whose files vanish', () => {
+  const seen = () => {
+    const directory = makeContext({ f: 'text\n', 'd/g': 'x', l: { link: 'f' } });
+    const context = new LocalContext(directory, [], { statRoot: tmpDir() });
+    expect(context.list('').map((path) => context.lookup(path)?.type)).to.deep.equal([
+      'directory',
+      'file',
+      'symlink',
+    ]);
+    return { directory, context };
+  };
+
+  for (const [what, change] of [
+    ['vanished', () => undefined],
+    ['is a link out by now', (path: string) => symlinkSync('/etc/hostname', path)],
+    ['is a directory by now', (path: string) => mkdirSync(path)],
+  ] as const) {
+    it(`is told of a file that ${what} before it was read`, async () => {
+      const { directory, context } = seen();
+      rmSync(join(directory, 'f'));
+      change(join(directory, 'f'));
+      expect(await codeOf((async () => context.digest('f'))())).to.equal('CONTEXT_CHANGED');
+    });
+  }
+
+  it('does not wait for a file that became a fifo, nor take it', async () => {
+    const { directory, context } = seen();
+    const entry = context.lookup('f')!;
+    rmSync(join(directory, 'f'));
+    execFileSync('mkfifo', [join(directory, 'f')]);
+    const digest = await context.digest('f');
+    const state = openStateRoot(tmpDir());
+    const writer = new LayerWriter(new ContentStore(state.content), () => undefined);
+    const copy = async () => writer.add({ ...entry, digest }, context.content('f', entry));
+    expect(await codeOf(copy())).to.equal('CONTEXT_CHANGED');
+    writer.abort();
+  });
+
+  it('is told of a directory and a link that vanished', async () => {
+    const { directory, context } = seen();
+    rmSync(join(directory, 'd'), { recursive: true });
+    expect(await codeOf((async () => context.list('d'))())).to.equal('CONTEXT_CHANGED');
+    rmSync(join(directory, 'l'));
+    expect(await codeOf((async () => context.resolve('l', true))())).to.equal('CONTEXT_CHANGED');
+  });
+
+  it('is planned again without what vanished before it was copied', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY d /d\n', 'd/first': 'x', 'd/later': 'y' });
+    const notes: string[] = [];
+    const onProgress = (event: ProgressEvent) => {
+      if (event.kind === 'note') notes.push(event.message);
+      if (event.kind === 'started') rmSync(join(context, 'd/later'), { force: true });
+    };
+    const dest = join(tmpDir(), 'out');
+    await build({ context, root: tmpDir(), outputs: [{ type: 'local', dest }], onProgress });
+    expect(notes.join('\n')).to.contain('"d/later" changed while it was copied; planning the build again');
+    expect(readdirSync(join(dest, 'd'))).to.deep.equal(['first']);
+  });
+
+  it('ends in an image or a clear error while others make and remove files all the time', async function () {
+    this.timeout(60_000);
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
+    const churn =
+      'cd "$0"; i=0; while :; do i=$((i+1)); d=d$((i%5)); mkdir -p $d/e; for f in a b c; do echo $i > $d/e/$f; done; ln -sf a $d/l; rm -rf d$(((i+2)%5)); done';
+    const child = spawn('sh', ['-c', churn, context], { stdio: 'ignore' });
+    try {
+      for (let i = 0; i < 10; i++) {
+        const ended = build({ context, root: tmpDir(), outputs: [{ type: 'cacheonly' }] });
+        const error = await ended.then(
+          () => undefined,
+          (thrown: unknown) => thrown as BuildError,
+        );
+        if (error) expect(error.code, error.stack).to.equal('CONTEXT_CHANGED');
+      }
+    } finally {
+      await endChild(child);
+    }
   });
 });
 

@@ -9,6 +9,8 @@ import { canonicalJson, type Digest, digestFromHash, digestOf, TextHash } from '
 import { TAR_END, tarPadding } from '../../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
+import { isErrno } from '../sys/libc.js';
+import { openRegular } from '../sys/open-regular.js';
 import type { LayerEntry } from './layer-index.js';
 import { digestOfFile, FollowingHash } from '../sys/file-hash.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
@@ -173,7 +175,7 @@ export class LayerWriter {
 
   #copyFile(entry: LayerEntry, content: FileContent): Digest {
     if (content.length === 0) return digestOf('');
-    const fd = openSync(content.path, 'r');
+    const fd = this.#open(entry, content);
     try {
       const state = content.hashedAs;
       if (entry.digest === undefined || !state || !isInState(fd, state)) {
@@ -184,8 +186,20 @@ export class LayerWriter {
       this.#copyRange(fd, entry, content, undefined);
       if (!isInState(fd, state)) throw changed(entry.path);
       return entry.digest;
+    } catch (error) {
+      // What has no positions is a file no more.
+      throw isErrno(error, 'ESPIPE', 'EISDIR') ? changed(entry.path) : error;
     } finally {
       closeSync(fd);
+    }
+  }
+
+  #open(entry: LayerEntry, { path, offset }: FileContent): number {
+    try {
+      return openRegular(path);
+    } catch (error) {
+      const wasThere = entry.digest !== undefined && offset === undefined;
+      throw wasThere && isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP') ? changed(entry.path) : error;
     }
   }
 

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import { FileHashThread } from '../sys/file-hash.js';
+import { openRegular } from '../sys/open-regular.js';
 
 const BYTES_PER_TURN = 16 << 20;
 /** Read by one call: a regular file gives less than was asked for at its end alone. */
@@ -21,13 +22,14 @@ let threads: readonly FileHashThread[] | undefined;
 
 /**
  * Digest of the first `sizeBytes` of a file, which is read at once, synchronously, but for a turn of the event loop between
- * big parts. Where there is much to hash, several digests at a time use several cores.
+ * big parts. Where there is much to hash, several digests at a time use several cores. What became a symbolic
+ * link is ELOOP.
  */
 export async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
   hashedBytes += sizeBytes;
   const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
   if (thread) return thread.digest(path, sizeBytes);
-  const fd = openSync(path, 'r');
+  const fd = openRegular(path);
   try {
     return await digestHere(fd, sizeBytes);
   } finally {

@@ -179,7 +179,11 @@ export class LocalContext implements SourceTree {
   }
 
   #readlink(path: string): string {
-    return readLinkTarget(join(this.directory, path));
+    try {
+      return readLinkTarget(join(this.directory, path));
+    } catch (error) {
+      throw error instanceof BuildError ? error : notReadable(path, error);
+    }
   }
 }
 
@@ -220,15 +224,21 @@ function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry 
   };
 }
 
+/** What is said of a name that was there and is not any more, or is something else by now. */
+const GONE = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ESTALE', 'ELOOP', 'EINVAL', 'ENXIO', 'ESPIPE']);
+
 function notReadable(path: string, cause: unknown): BuildError {
   const { code, message } = cause as NodeJS.ErrnoException;
-  const hint =
-    code === 'EACCES' || code === 'EPERM'
-      ? `give yourself the right to read it, or add "${baseName(path)}" to .dockerignore`
-      : 'run the build again when nothing writes to the context';
+  if (GONE.has(code ?? '')) {
+    return new BuildError('CONTEXT_CHANGED', `"${path}" of the build context vanished while it was read`, {
+      cause,
+      hint: 'run the build again when nothing writes to the context',
+    });
+  }
+  const hint = `give yourself the right to read it, or add "${baseName(path)}" to .dockerignore`;
   return new BuildError(
     'FILE_OPERATION_FAILED',
     `"${path}" of the build context cannot be read: ${message}`,
-    { cause, hint },
+    { cause, ...(code === 'EACCES' || code === 'EPERM' ? { hint } : {}) },
   );
 }

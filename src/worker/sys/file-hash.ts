@@ -20,7 +20,7 @@ export function digestOfFile(path: string): Digest {
 /** What the thread runs. It is text, so that it needs no file of its own beside the bundle, and no loader in tests. */
 const PROGRAM = `'use strict';
 const { createHash } = require('node:crypto');
-const { closeSync, openSync, readSync } = require('node:fs');
+const { closeSync, constants, openSync, readSync } = require('node:fs');
 const { parentPort } = require('node:worker_threads');
 
 const buffer = Buffer.allocUnsafe(1 << 20);
@@ -35,8 +35,10 @@ function hashRange(hash, fd, from, to) {
   return to;
 }
 
+const regularOnly = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 function hashFile({ path, sizeBytes }) {
-  const fd = openSync(path, 'r');
+  const fd = openSync(path, regularOnly);
   try {
     const hash = createHash('sha256');
     hashRange(hash, fd, 0, sizeBytes);
@@ -120,7 +122,7 @@ export class FileHashThread {
     return this.#waiting.length;
   }
 
-  /** Digest of the first `sizeBytes` of a file. @throws errors of open and read, with their `code` */
+  /** Digest of the first `sizeBytes` of a file, opened as `openRegular` does. @throws errors of open and read, with their `code` */
   digest(path: string, sizeBytes: number): Promise<Digest> {
     this.#thread.ref();
     return new Promise((resolve, reject) => {
