@@ -16,6 +16,11 @@ export function processesWith(text: string): number[] {
     .map(Number);
 }
 
+/** A long time for `sleep` that no other test of this machine has in its arguments, for {@link processesWith}. */
+export function longSleep(number: number): string {
+  return `sleep ${70_000 + number}.${process.pid}`;
+}
+
 /** What runs or lies about of builds on that store, and control groups of ended builds on any: nothing, when no command works on it. */
 export function tracesOf(root: string): string[] {
   // What is in the trash is removed beside the command.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
+import { bindMount } from '../sys/mounts.js';
 import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
@@ -26,6 +27,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
     async run(spec, io, signal) {
       throwIfAborted(signal);
       enterMountNamespace();
+      protectProgram(process.execPath);
       const input = createInput(spec);
       using own = openPrivateDirectory(spec.directory);
       const inputFile = join(own.path, 'sandbox.json');
@@ -64,6 +66,19 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       }
     },
   };
+}
+
+const protectedPrograms = new Set<string>();
+
+/**
+ * A step can have node run again, by `#!/proc/self/exe`, with a library of the image that keeps node's file open, and write to it later
+ * (CVE-2019-5736). The sandboxes start it from a read-only mount, over itself since it may look for its libraries
+ * beside it.
+ */
+function protectProgram(path: string): void {
+  if (protectedPrograms.has(path)) return;
+  bindMount(path, path, true);
+  protectedPrograms.add(path);
 }
 
 /**
