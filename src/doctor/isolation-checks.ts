@@ -1,11 +1,11 @@
 import { accessSync, constants, existsSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { textIfThere } from '../cache/if-there.js';
 import { chooseExecutor } from '../worker/executor/select-executor.js';
 import { findController } from '../worker/cgroup/hierarchy.js';
 import { vethObstacle } from '../worker/network/veth-network.js';
 import { inUserNamespace, realUid } from '../worker/sys/namespaces.js';
 import { findProgram } from '../worker/sys/programs.js';
+import { commandForRanges, fileWithoutRange, userName } from '../worker/sys/subordinate-ids.js';
 import type { MachineCheck, MachineFinding } from './machine-check.js';
 
 /** What steps are isolated and limited with. */
@@ -47,27 +47,13 @@ function checkSubordinateIds(): MachineFinding {
   if (findProgram('newuidmap') === undefined) {
     return warning('newuidmap is missing: files can have one owner only', 'apt-get install uidmap');
   }
-  const name = realName();
-  const lacking = ['/etc/subuid', '/etc/subgid'].find((file) => !hasRange(file, name));
+  const name = userName();
+  const lacking = fileWithoutRange();
   if (lacking === undefined) return ok(`${name} has ranges`);
   return warning(
-    `${lacking} gives ${name} no range: files can have one owner only, and chown to others fails`,
-    `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`,
+    `${lacking} gives ${name} no range: files can have one owner only, and steps that change owners or users fail`,
+    commandForRanges(),
   );
-}
-
-/** Inside of the user namespace the process is root; the names in the files are of the user outside. */
-function realName(): string {
-  const uid = String(realUid());
-  const entry = (textIfThere('/etc/passwd') ?? '').split('\n').find((line) => line.split(':')[2] === uid);
-  return entry?.split(':')[0] ?? (inUserNamespace() ? uid : userInfo().username);
-}
-
-function hasRange(file: string, name: string): boolean {
-  const owners = [name, String(realUid())];
-  return (textIfThere(file) ?? '')
-    .split('\n')
-    .some((line) => owners.includes(line.split(':')[0]!) && Number(line.split(':')[2]) > 0);
 }
 
 function checkExecutor(): MachineFinding {

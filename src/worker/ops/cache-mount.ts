@@ -1,14 +1,5 @@
 import { execFile } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { processStamp } from '../../cache/process-stamp.js';
@@ -24,6 +15,7 @@ import type { CacheMount } from '../../graph/op.js';
 import { digestHex, digestOfJson } from '../../oci/digest.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
+import { setOwner } from '../sys/subordinate-ids.js';
 
 export interface CacheMountDependencies {
   readonly overlays: OverlayRoots;
@@ -182,7 +174,12 @@ async function createDirectory(
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   chmodSync(temporary, mount.mode);
-  chownSync(temporary, mount.uid, mount.gid);
+  setOwner(
+    temporary,
+    mount.uid,
+    mount.gid,
+    () => `the cache mount "${mount.id}" is to belong to ${mount.uid}:${mount.gid}`,
+  );
   try {
     const restoredFrom = await restoreCacheMount?.(basename(path), temporary);
     if (restoredFrom !== undefined) job.note(`cache mount "${mount.id}" restored from ${restoredFrom}`);

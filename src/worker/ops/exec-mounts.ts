@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
 import type { LockAcquirer, SnapshotResult } from '../../graph/contract.js';
@@ -7,6 +7,7 @@ import type { ProcessMount } from '../executor/executor.js';
 import { resolveInRoot } from '../executor/root-path.js';
 import type { OverlayRoots } from '../snapshot/overlay.js';
 import { mountTmpfs, unmount } from '../sys/mounts.js';
+import { setOwner } from '../sys/subordinate-ids.js';
 import { type MountJob, openCacheMounts } from './cache-mount.js';
 import { forwardSocket } from './ssh-agents.js';
 
@@ -127,7 +128,12 @@ function openSecret(mount: SecretMount, own: string, secret: SecretReader, closi
   makeTmpfs(own, 'mode=0700', closing);
   const source = join(own, 'secret');
   writeFileSync(source, value, { mode: 0o600 });
-  chownSync(source, mount.uid, mount.gid);
+  setOwner(
+    source,
+    mount.uid,
+    mount.gid,
+    () => `the secret "${mount.id}" is to belong to ${mount.uid}:${mount.gid}`,
+  );
   chmodSync(source, mount.mode);
   return { ...env, mount: { source, target: mount.target, readonly: true } };
 }

@@ -20,6 +20,7 @@ import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
+import { hasOneIdOnly } from '../sys/subordinate-ids.js';
 import { afterFailure, type FailureCare } from './after-failure.js';
 import { isRunnable } from './emulation.js';
 import { execAsides, execComponents, mountKey } from './explain-op.js';
@@ -178,9 +179,15 @@ function withMemory(error: unknown, limited: LimitedStep): BuildError | undefine
   });
 }
 
+const ONE_ID_HINT =
+  'steps have one user and one group here, so that programs that change owners or users fail; `tsbuild doctor` tells how to give more';
+
 function failedRun(op: ExecOp, why: string): BuildError {
   const message = `process "${op.args.join(' ')}" did not complete successfully: ${why}`;
-  if (isRunnable(op.platform)) return new BuildError('RUN_FAILED', message);
+  if (isRunnable(op.platform)) {
+    const hint = hasOneIdOnly() ? ONE_ID_HINT : undefined;
+    return new BuildError('RUN_FAILED', message, { hint });
+  }
   const platform = formatPlatform(op.platform);
   return new BuildError(
     'PLATFORM_NOT_RUNNABLE',

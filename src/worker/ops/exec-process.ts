@@ -11,6 +11,7 @@ import { createMountStubs } from '../executor/stubs.js';
 import { homeOf, type ProcessUser, resolveUser } from '../executor/user.js';
 import type { Network } from '../network/network.js';
 import type { MountedRoot } from '../snapshot/overlay.js';
+import { requireIds } from '../sys/subordinate-ids.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -30,7 +31,7 @@ export interface ProcessRequest extends Pick<
 /**
  * Describes a process on a mounted root file system, and makes there what it needs: its working directory, which stays, and targets
  * of mounts, which `removeStubs` takes away again. All file calls are synchronous: others may not see the mount.
- * @throws USER_NOT_FOUND
+ * @throws USER_NOT_FOUND, NOT_PERMITTED where this machine gives no such ids to steps
  */
 export function prepareProcess(
   root: Pick<MountedRoot, 'path' | 'directory'>,
@@ -39,6 +40,7 @@ export function prepareProcess(
   const { network } = request;
   const passwd = readText(root.path, '/etc/passwd');
   const user = resolveUser(request.user, { passwd, group: readText(root.path, '/etc/group') });
+  requireIds(user.uid, user.gid, `the user "${request.user}" is ${user.uid}:${user.gid}`);
   const hostname = request.hostname ?? DEFAULT_HOSTNAME;
   const mounts = [
     ...networkMounts(root.directory, {

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
 import { findProgram } from '../sys/programs.js';
+import { setOwner } from '../sys/subordinate-ids.js';
 
 /** Where an agent is: a socket, or files with keys for an agent of the build's own. */
 export interface SshOrigin {
@@ -134,7 +135,7 @@ export async function forwardSocket(
   }
   server.unref();
   chmodSync(path, mode);
-  chownSync(path, uid, gid);
+  setOwner(path, uid, gid, () => `the SSH agent is to belong to ${uid}:${gid}`);
   return { path, close: () => void server.close() };
 }
 

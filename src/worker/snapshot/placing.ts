@@ -1,7 +1,6 @@
 import {
   chmodSync,
   closeSync,
-  lchownSync,
   linkSync,
   lstatSync,
   lutimesSync,
@@ -15,6 +14,7 @@ import { join } from 'node:path';
 import { createSpaceGuard } from '../../cache/free-space.js';
 import { BuildError } from '../../errors.js';
 import { inUserNamespace } from '../sys/namespaces.js';
+import { setOwner } from '../sys/subordinate-ids.js';
 import { makeNode, setXattr } from '../sys/syscalls.js';
 import type { LayerEntry } from './layer-index.js';
 import { parentPath } from './path-order.js';
@@ -130,15 +130,18 @@ export function throughNoDirectory(path: string, dir: string): BuildError {
   );
 }
 
+function shortened(path: string): string {
+  return path.length > 100 ? `${path.slice(0, 100)}…` : path;
+}
+
 /** What the file system says to an entry, in words of the archive. */
 function unpackError(entry: LayerEntry, error: unknown): unknown {
   if (error instanceof BuildError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   const isOurs = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EIO', 'EROFS', 'ENOMEM'].includes(code ?? '');
-  const name = entry.path.length > 100 ? `${entry.path.slice(0, 100)}…` : entry.path;
   return new BuildError(
     isOurs ? 'STORE_FAILED' : 'TAR_INVALID',
-    `the archive's entry "${name}" cannot be made: ${code ?? message}`,
+    `the archive's entry "${shortened(entry.path)}" cannot be made: ${code ?? message}`,
     { cause: error },
   );
 }
@@ -186,7 +189,12 @@ function placeHardlink(target: string, entry: LayerEntry, path: string): void {
 
 /** Owner before mode, since chown drops setuid; xattrs after both, since chown drops capabilities. */
 function applyAttributes(path: string, entry: LayerEntry): void {
-  lchownSync(path, entry.uid, entry.gid);
+  setOwner(
+    path,
+    entry.uid,
+    entry.gid,
+    () => `"${shortened(entry.path)}" of the layer belongs to ${entry.uid}:${entry.gid}`,
+  );
   if (entry.type !== 'symlink') chmodSync(path, entry.mode);
   for (const [name, value] of Object.entries(entry.xattrs ?? {})) setXattrWherePossible(path, name, value);
   if (entry.type !== 'directory') lutimesSync(path, entry.mtimeSec, entry.mtimeSec);

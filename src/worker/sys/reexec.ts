@@ -1,8 +1,8 @@
-import { userInfo } from 'node:os';
 import { textIfThere } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import { callLibc } from './libc.js';
 import { findProgram } from './programs.js';
+import { fileWithoutRange } from './subordinate-ids.js';
 
 /**
  * Starts an ordinary user's process again, same pid, inside a user namespace in which it is root and has a mount namespace of
@@ -23,7 +23,7 @@ export function reexecInUserNamespace(argv: readonly string[] = process.argv.sli
   }
   requireUserNamespaces();
   const unshare = requireProgram('unshare', 'util-linux');
-  const ranges = hasRange('/etc/subuid', uid) && hasRange('/etc/subgid', uid);
+  const ranges = fileWithoutRange(uid) === undefined;
   if (ranges) requireProgram('newuidmap', 'uidmap');
   const command = [
     'unshare',
@@ -50,23 +50,6 @@ export function reexecInUserNamespace(argv: readonly string[] = process.argv.sli
 function keepStandardStreams(): void {
   const setFlags = 2;
   for (const fd of [0, 1, 2]) callLibc('int fcntl(int fd, int command, int flags)', [fd, setFlags, 0]);
-}
-
-/** True where a line `name:first:count` gives the user subordinate ids. */
-function hasRange(file: string, uid: number): boolean {
-  const owners = new Set([String(uid), userName()]);
-  return (textIfThere(file) ?? '').split('\n').some((line) => {
-    const [owner, , count] = line.split(':');
-    return owners.has(owner ?? '') && Number(count) > 0;
-  });
-}
-
-function userName(): string | undefined {
-  try {
-    return userInfo().username;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Some machines switch user namespaces off, for all or for ordinary users. */
