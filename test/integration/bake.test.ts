@@ -12,7 +12,7 @@ describe('bake builds', function () {
   const tsbuild = tsbuildIn(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await buildBase(tsbuild);
   });
 

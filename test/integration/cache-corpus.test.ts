@@ -117,7 +117,7 @@ describe('change X, build again', function () {
   this.timeout(60_000);
 
   before(async function () {
-    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'mounts', { program: 'crun' }, { program: 'busybox' });
     await makeTemplate();
   });
 

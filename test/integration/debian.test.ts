@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun, PROJECT, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
-import { debianRootfs } from '../kit/debian-rootfs.js';
+import { debianRootfs, hasDebianRootfs } from '../kit/debian-rootfs.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -12,7 +12,7 @@ describe('a real Debian base image', function () {
   const tsbuild = tsbuildIn(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'debootstrap' }, { program: 'crun' });
+    needs(this, hasDebianRootfs() ? 'builder' : 'root', { program: 'debootstrap' }, { program: 'crun' });
     await tsbuild.must(['import', await debianRootfs(), 'debian:bookworm-slim']);
   });
 

@@ -7,6 +7,7 @@ import { runCommand, tsbuildIn, TSBUILD } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { makeOrdinaryUser, type OrdinaryUser } from '../kit/ordinary-user.js';
+import { paxEntry, rawEntry, rawTar } from '../kit/tar.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 import { ORACLE_CASES, type OracleCase } from './oracle-cases.js';
 
@@ -37,7 +38,29 @@ const MORE_CASES: readonly OracleCase[] = [
     dockerfile:
       'FROM base\nUSER 1000:27\nRUN touch /tmp/mine\nUSER 0\nRUN touch /x && chown 65534:65534 /x && chown -h 60000:1 /sbin\n',
   },
+  {
+    name: 'files with setuid, setgid and sticky bits, changed by steps',
+    dockerfile:
+      'FROM base\nRUN cp /bin/busybox /a && chmod 4755 /a && cp /a /b && chmod 6711 /b && mkdir /d && chmod 3777 /d && chown 5:6 /d\n' +
+      'RUN chown 7:8 /b && chmod g+s /b && cp -p /a /c && touch /a\nCOPY --chmod=4711 --chown=9 f /e\nRUN stat -c "%n %a %u %g" /a /b /c /d /e > /seen\n',
+    files: { f: 'f\n' },
+  },
+  {
+    name: 'capabilities of files, in an archive and in a layer above',
+    dockerfile: 'FROM base\nADD a.tar /\nRUN chmod 700 /ping && mv /ping2 /moved && chown 3:4 /ping3\n',
+    files: { 'a.tar': rawTar(...['ping', 'ping2', 'ping3'].flatMap(withCapability)) },
+  },
 ];
+
+/** A program that may send raw packets, as tar of GNU packs it. */
+function withCapability(name: string): Buffer[] {
+  const [revision2Effective, netRaw] = [0x02000001, 1 << 13];
+  const value = Buffer.from(Uint32Array.of(revision2Effective, netRaw, 0, 0, 0).buffer);
+  return [
+    paxEntry({ 'SCHILY.xattr.security.capability': value }),
+    rawEntry({ name, mode: 0o755, body: 'a program\n' }),
+  ];
+}
 
 /** The digest of an image does not tell who built it, nor with what. */
 describe('the digest of an image is the same', function () {

@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,8 +8,9 @@ import type { DiskUsage, PruneResult } from '../../src/disk.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
-import { processesWith } from '../kit/machine-state.js';
+import { longSleep, processesWith } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
+import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 const baseTar = join(tmpDir(), 'base.tar');
@@ -32,7 +32,7 @@ async function storeWithBase() {
 }
 
 function duBytes(root: string): number {
-  return Number(execFileSync('du', ['-s', '--block-size=1', root], { encoding: 'utf8' }).split('\t')[0]);
+  return Number(runAsStoreOwner('du', ['-s', '--block-size=1', root]).split('\t')[0]);
 }
 
 /** Two layers of 1 MB, one of 4 MB, a cache mount. */
@@ -50,7 +50,7 @@ const context = () =>
 describe('the size of the store', function () {
   this.timeout(120_000);
   before(async function () {
-    needs(this, 'root', { program: 'crun' });
+    needs(this, 'builder', { program: 'crun' });
     await mustRun('tar', ['-C', makeBaseRootfs(), '-cf', baseTar, '.']);
   });
 
@@ -147,11 +147,11 @@ describe('the size of the store', function () {
       const id = failed!.id.slice('failed-'.length);
 
       const inUse = join(store.root, 'pruned-meanwhile');
-      const debugging = store.run(['debug', id, '--', 'sh', '-c', 'echo; sleep 60'], {
+      const debugging = store.run(['debug', id, '--', 'sh', '-c', `echo; ${longSleep(5)}`], {
         onStart: (pid) => void pruneBeside(pid),
       });
       const pruneBeside = async (pid: number) => {
-        while (processesWith('sleep 60').length === 0) await sleep(20);
+        while (processesWith(longSleep(5)).length === 0) await sleep(20);
         const { removed } = await store.prune('--filter', 'type=failed');
         writeFileSync(inUse, JSON.stringify(removed));
         process.kill(pid, 'SIGINT');
@@ -229,7 +229,7 @@ describe('the size of the store', function () {
     });
 
     it('costs a cached build nothing: it neither walks the store nor reads the account', async function () {
-      needs(this, { program: 'strace' });
+      needs(this, 'root', { program: 'strace' });
       const store = await storeWithBase();
       const dir = small();
       await store.build(dir, '-t', 'app');
@@ -242,7 +242,7 @@ describe('the size of the store', function () {
     });
 
     it('walks the store only when it may have been passed', async function () {
-      needs(this, { program: 'strace' });
+      needs(this, 'root', { program: 'strace' });
       const store = await storeWithBase();
       await store.build(small(), '-t', 'app', '--keep-storage', '1gb');
       const trace = join(tmpDir(), 'trace');

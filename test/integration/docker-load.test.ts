@@ -10,6 +10,7 @@ import { type Engine, startEngine } from '../kit/engine.js';
 import { findProgram, needs } from '../kit/needs.js';
 import { type RecordingProxy, startRecordingProxy } from '../kit/recording-proxy.js';
 import { freePort, startRegistry } from '../kit/registry.js';
+import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** Gives the store an image "alpine" of busybox. */
@@ -54,7 +55,7 @@ describe('images in other tools', function () {
   const out = tmpDir();
 
   before(async function () {
-    needs(this, 'root', { program: 'busybox' }, { program: 'skopeo' }, { program: 'umoci' });
+    needs(this, 'builder', { program: 'busybox' }, { program: 'skopeo' }, { program: 'umoci' });
     await importBase(tsbuild);
     await tsbuild.must([join(PROJECT, 'examples/hello'), '-t', 'test']);
   });
@@ -63,7 +64,7 @@ describe('images in other tools', function () {
     let engine: Engine | undefined;
 
     before(async function () {
-      needs(this, { program: 'dockerd' });
+      needs(this, 'root', { program: 'dockerd' });
       engine = await startEngine();
     });
 
@@ -435,7 +436,7 @@ describe('images in other tools', function () {
     };
     expect(inspected.Layers).to.have.length(2);
     await mustRun('skopeo', ['copy', '-q', `oci-archive:${archive}`, `oci:${out}/copied:test`]);
-    await mustRun('umoci', ['unpack', '--image', `${out}/copied:test`, join(out, 'bundle')]);
+    runAsStoreOwner('umoci', ['unpack', '--image', `${out}/copied:test`, join(out, 'bundle')]);
     expect(await mustRun('cat', [join(out, 'bundle/rootfs/hello.sh')])).to.contain('echo Hallo');
   });
 
@@ -449,7 +450,7 @@ describe('images in other tools', function () {
       `type=oci,dest=${layout},tar=false`,
     ]);
     await mustRun('skopeo', ['inspect', `oci:${layout}:latest`]);
-    await mustRun('umoci', ['unpack', '--image', `${layout}:latest`, join(out, 'bundle2')]);
+    runAsStoreOwner('umoci', ['unpack', '--image', `${layout}:latest`, join(out, 'bundle2')]);
     expect(await mustRun('cat', [join(out, 'bundle2/rootfs/hello.sh')])).to.contain('echo Hallo');
   });
 

@@ -6,6 +6,7 @@ import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
+import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 const root = tmpDir();
@@ -58,7 +59,7 @@ function flipByte(path: string): void {
 
 describe('doctor', () => {
   before(async function () {
-    needs(this, 'root', { program: 'crun' });
+    needs(this, 'builder', { program: 'crun' });
     await mustRun('tar', ['-C', makeBaseRootfs(), '-cf', baseTar, '.']);
     await tsbuild.must(['import', baseTar, 'base']);
     blobsOfBase.push(...filesIn(join(root, 'content/blobs')));
@@ -104,7 +105,7 @@ describe('doctor', () => {
       'a lost whiteout',
       'layer',
       /"etc\/profile" should hide a file and is missing/,
-      () => rmSync(join(madeFile(), '../../etc/profile')),
+      () => runAsStoreOwner('rm', [join(madeFile(), '../../etc/profile')]),
     ],
     [
       'a listing',

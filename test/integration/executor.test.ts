@@ -12,7 +12,7 @@ const PROGRAMS: Readonly<Record<Executor['name'], string>> = {
 for (const [name, program] of Object.entries(PROGRAMS) as [Executor['name'], string][]) {
   describe(`running a process with ${name}`, () => {
     testExecutor((context) => {
-      needs(context, 'root', { program }, { program: 'busybox' });
+      needs(context, 'mounts', { program }, { program: 'busybox' });
       return createExecutor({ name, program: findProgram(program)! });
     });
   });

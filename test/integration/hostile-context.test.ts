@@ -17,7 +17,7 @@ const BROKEN = /\[INTERNAL|TypeError|RangeError|\n {4}at /;
 describe('contexts and archives that mean harm', () => {
   const root = tmpDir();
   before(function () {
-    needs(this, 'root', { program: 'mkfifo' });
+    needs(this, 'builder', { program: 'mkfifo' });
   });
 
   const build = (context: string, more: readonly string[] = [], env: NodeJS.ProcessEnv = {}) =>

@@ -226,7 +226,7 @@ function guarded() {
 
 describe('layers that mean harm', () => {
   before(function () {
-    needs(this, 'root');
+    needs(this, 'mounts');
   });
 
   for (const { what, entries, ends } of CASES) {

@@ -218,7 +218,7 @@ describe('registries that mean harm', () => {
 
   describe('images', () => {
     before(function () {
-      needs(this, 'root');
+      needs(this, 'builder');
     });
 
     const layer = rawTar({ name: 'marker', body: 'evil' });

@@ -294,7 +294,7 @@ describe('what a build is given', function () {
 
   describe('with RUN', () => {
     before(async function () {
-      needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+      needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
       const context = dockerfile('FROM scratch\nCOPY . /\n');
       makeBaseRootfs(context);
       await tsbuild.must([context, '-t', 'base']);

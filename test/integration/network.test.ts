@@ -1,27 +1,19 @@
 import { expect } from 'chai';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { BuildNetworks } from '../../src/worker/network/build-network.js';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { hostAddress } from '../../src/worker/network/host-network.js';
-import { openUserNetwork } from '../../src/worker/network/user-network.js';
-import { unmount } from '../../src/worker/sys/mounts.js';
-import { enterMountNamespace } from '../../src/worker/sys/namespaces.js';
-import { createNetworkNamespace, inNetworkNamespace } from '../../src/worker/sys/network-namespace.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
-import { findProgram, needs } from '../kit/needs.js';
+import { longSleep, processesWith } from '../kit/machine-state.js';
+import { isRoot, needs } from '../kit/needs.js';
+import { type PlainServer, servePlain } from '../kit/plain-server.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
-const execFileAsync = promisify(execFile);
-
-/** Devices, firewall rules and lock directories of build networks on this machine. */
-function leftovers(): string[] {
+/** Devices, firewall rules and lock directories of build networks on this machine; an ordinary user's are programs. */
+function leftovers(root: string): string[] {
+  if (!isRoot()) return processesWith(`${root}/work/`).map(String);
   const devices = readdirSync('/sys/class/net').filter((name) => name.startsWith('tsbuild'));
   const rules = execFileSync('iptables-save', { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
     .split('\n')
@@ -35,33 +27,27 @@ function leftovers(): string[] {
   return [...devices, ...rules, ...locks];
 }
 
-/** A web server that says where it listens. */
-async function serve(address: string): Promise<{ server: Server; port: number }> {
-  const server = createServer((_, response) => response.end(`on ${address}\n`));
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  return { server, port: (server.address() as AddressInfo).port };
-}
+/** As many of them as there are while a step runs. */
+const OPEN = isRoot() ? 6 : 2;
 
 describe('the network of RUN', function () {
   this.timeout(60_000);
-  const tsbuild = tsbuildIn(tmpDir());
-  let loopback: { server: Server; port: number };
-  let everywhere: { server: Server; port: number };
+  const root = tmpDir();
+  const tsbuild = tsbuildIn(root);
+  let loopback: PlainServer;
+  let everywhere: PlainServer;
 
   before(async function () {
     needs(
       this,
-      'root',
-      { program: 'crun' },
-      { program: 'busybox' },
-      { program: 'ip' },
-      { program: 'iptables' },
+      'builder',
+      ...['crun', 'busybox', 'ip', 'iptables', 'slirp4netns'].map((program) => ({ program })),
     );
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
     makeBaseRootfs(context);
     await tsbuild.must([context, '-t', 'base']);
-    loopback = await serve('127.0.0.1');
-    everywhere = await serve('0.0.0.0');
+    loopback = await servePlain('127.0.0.1');
+    everywhere = await servePlain('0.0.0.0');
   });
   after(() => {
     loopback?.server.close();
@@ -118,82 +104,28 @@ describe('the network of RUN', function () {
 
   it('leaves nothing on the host, not even of a build that was killed', async () => {
     await tsbuild.must([step('RUN true'), '--no-cache']);
-    expect(leftovers()).to.deep.equal([]);
+    expect(leftovers(root)).to.deep.equal([]);
     let pid = 0;
-    const killed = tsbuild.run([step('RUN sleep 60'), '--no-cache'], {
+    const killed = tsbuild.run([step(`RUN ${longSleep(6)}`), '--no-cache'], {
       onStart: (started) => (pid = started),
     });
-    while (leftovers().length < 6) await new Promise((resolve) => setTimeout(resolve, 20));
+    const isRunning = () => processesWith(longSleep(6)).length > 0 && leftovers(root).length >= OPEN;
+    while (!isRunning()) await new Promise((resolve) => setTimeout(resolve, 20));
     process.kill(pid, 'SIGKILL');
     await killed;
-    expect(leftovers().length).to.be.greaterThan(3);
+    expect(leftovers(root).length).to.be.at.least(OPEN / 2);
     await tsbuild.must([step('RUN --network=none true'), '--no-cache']);
-    expect(leftovers()).to.deep.equal([]);
+    expect(leftovers(root)).to.deep.equal([]);
   });
 
   it('does not lead into the network of another build', async () => {
     const context = step('RUN nc -l -p 7001 -e echo reached & sleep 3');
     const server = tsbuild.run([context, '--no-cache']);
-    while (leftovers().length < 6) await new Promise((resolve) => setTimeout(resolve, 20));
-    const probe =
-      'for n in 2 6; do echo | nc -w 1 10.231.0.$n 7001 2>/dev/null >> /out || true; done; echo end >> /out';
-    expect(await outputOf(step(`RUN ${probe}`), '--no-cache')).to.equal('end\n');
+    while (leftovers(root).length < OPEN) await new Promise((resolve) => setTimeout(resolve, 20));
+    const addresses = '10.231.0.2 10.231.0.6 10.0.2.2 up';
+    const probe = `for a in ${addresses}; do echo | nc -w 1 $a 7001 2>/dev/null >> /out || true; done; echo end >> /out`;
+    const options = ['--no-cache', '--add-host', 'up:host-gateway'];
+    expect(await outputOf(step(`RUN ${probe}`), ...options)).to.equal('end\n');
     await server;
-  });
-
-  describe('without the right to add devices', () => {
-    for (const name of ['slirp', 'pasta'] as const) {
-      it(`comes through ${name}, and ends with it`, async function () {
-        const program = name === 'slirp' ? 'slirp4netns' : name;
-        needs(this, { program });
-        enterMountNamespace();
-        const directory = tmpDir();
-        const namespace = join(directory, 'namespace');
-        createNetworkNamespace(namespace);
-        const programs = { slirp: undefined, pasta: undefined, [name]: findProgram(program) };
-        const network = (await openUserNetwork(namespace, directory, programs))!;
-        const get = (address: string, port: number) =>
-          inNetworkNamespace(namespace, () =>
-            execFileAsync('busybox', [
-              'timeout',
-              '2',
-              'busybox',
-              'wget',
-              '-q',
-              '-O-',
-              `http://${address}:${port}/`,
-            ]),
-          ).then(
-            ({ stdout }) => stdout,
-            () => 'refused\n',
-          );
-        try {
-          expect(await get(network.hostAddress, everywhere.port)).to.equal('on 0.0.0.0\n');
-          for (const address of ['127.0.0.1', '10.0.2.2', network.hostAddress]) {
-            expect(await get(address, loopback.port), address).to.equal('refused\n');
-          }
-        } finally {
-          await network.close();
-          unmount(namespace);
-        }
-        expect(network.resolvConf).to.contain('nameserver 10.0.2.3\n');
-      });
-    }
-
-    it("is the host's where the machine offers no other, with one line that says why", async () => {
-      const directory = join(tmpDir(), 'own');
-      const notes: string[] = [];
-      const networks = new BuildNetworks({
-        createDirectory: async () => (mkdirSync(directory), directory),
-        ways: [() => Promise.reject(new Error('no devices')), () => Promise.reject(new Error('no program'))],
-      });
-      const network = await networks.open('default', (note) => notes.push(note));
-      await networks.open('default', (note) => notes.push(note));
-      await networks.close();
-      expect(network.process).to.equal('host');
-      expect(notes).to.deep.equal([
-        "steps use the host's network: no devices; no program (tsbuild doctor tells what to do)",
-      ]);
-    });
   });
 });

@@ -17,7 +17,7 @@ const never = new AbortController().signal;
 
 describe('a root file system of layers', () => {
   before(function () {
-    needs(this, 'root');
+    needs(this, 'mounts');
   });
 
   /** Layers are directories here: layer i is the directory i. */

@@ -52,7 +52,7 @@ describe(`${PROCESSES} processes on one store`, function () {
   const counter = new Counter();
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     await counter.start();
     const context = makeContext({
       Dockerfile: 'FROM scratch\nCOPY . /\nCMD ["/bin/sh"]\n',

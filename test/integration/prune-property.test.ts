@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { DiskUsage } from '../../src/disk.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
+import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** By hand: RUNS=200 npx mocha test/integration/prune-property.test.ts */
@@ -57,12 +57,12 @@ describe('prune between and beside random builds', function () {
   const whole = store(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' });
+    needs(this, 'builder', { program: 'crun' });
     const baseTar = join(tmpDir(), 'base.tar');
     await mustRun('tar', ['-C', makeBaseRootfs(), '-cf', baseTar, '.']);
     await pruned.must(['import', baseTar, 'base']);
     // The same base, with its time.
-    await mustRun('cp', ['-a', `${pruned.root}/.`, whole.root]);
+    runAsStoreOwner('cp', ['-a', `${pruned.root}/.`, whole.root]);
   });
 
   it(`changes no image, and leaves a store that is accounted within 2 percent, in ${RUNS} runs`, async () => {
@@ -82,9 +82,7 @@ describe('prune between and beside random builds', function () {
       await pruned.must(['prune', '-f', ...flags]);
       const { stdout } = await pruned.must(['du', '--format', 'json']);
       const { totalBytes } = JSON.parse(stdout) as DiskUsage;
-      const real = Number(
-        execFileSync('du', ['-s', '-B1', pruned.root], { encoding: 'utf8' }).split('\t')[0],
-      );
+      const real = Number(runAsStoreOwner('du', ['-s', '-B1', pruned.root]).split('\t')[0]);
       expect(Math.abs(totalBytes - real) / real, note).to.be.below(0.02);
       expect(await pruned.build(text, tag), note).to.equal(expected);
     }

@@ -55,7 +55,7 @@ describe('base images from a registry', function () {
   before(async function () {
     needs(
       this,
-      'root',
+      'builder',
       { program: 'docker-registry' },
       { program: 'skopeo' },
       { program: 'htpasswd' },

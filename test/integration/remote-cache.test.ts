@@ -68,7 +68,7 @@ describe('remote caches', function () {
   let context: string;
 
   before(async function () {
-    needs(this, 'root', { program: 'docker-registry' }, { program: 'busybox' }, { program: 'crun' });
+    needs(this, 'builder', { program: 'docker-registry' }, { program: 'busybox' }, { program: 'crun' });
     registry = await startRegistry();
     proxy = await startRecordingProxy(registry.host);
     s3 = await startS3Server();

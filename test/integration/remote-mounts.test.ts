@@ -2,8 +2,6 @@ import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
-  chownSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -19,6 +17,7 @@ import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { differences, readTree } from '../kit/image-tree.js';
 import { needs } from '../kit/needs.js';
+import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** 64 MB where nothing says otherwise; in CI less. */
@@ -47,7 +46,7 @@ describe('cache mounts in remote caches', function () {
   let cache: string;
 
   before(function () {
-    needs(this, 'root', { program: 'busybox' }, { program: 'crun' });
+    needs(this, 'builder', { program: 'busybox' }, { program: 'crun' });
     base = join(tmpDir(), 'rootfs.tar');
     execFileSync('tar', ['--numeric-owner', '-cf', base, '-C', makeBaseRootfs(), '.']);
   });
@@ -72,8 +71,8 @@ describe('cache mounts in remote caches', function () {
     await run(one, 'mkdir /cache/dir');
     const directory = mountOf(one);
     writeFileSync(join(directory, 'dir/run.sh'), '#!/bin/sh\n');
-    chmodSync(join(directory, 'dir/run.sh'), 0o4755);
-    chownSync(join(directory, 'dir/run.sh'), 1000, 1001);
+    const owned = 'chown 1000:1001 "$0" && chmod 4755 "$0"';
+    runAsStoreOwner('sh', ['-c', owned, join(directory, 'dir/run.sh')]);
     writeFileSync(join(directory, 'large'), randomBytes(3 << 20));
     writeFileSync(join(directory, 'empty'), '');
     symlinkSync('../outside', join(directory, 'dir/link'));

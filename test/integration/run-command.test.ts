@@ -17,7 +17,12 @@ for (const executor of ['crun', 'runc', 'sandbox'] as const) {
     const tsbuild = tsbuildIn(root, env);
 
     before(async function () {
-      needs(this, 'root', { program: executor === 'sandbox' ? 'unshare' : executor }, { program: 'busybox' });
+      needs(
+        this,
+        'builder',
+        { program: executor === 'sandbox' ? 'unshare' : executor },
+        { program: 'busybox' },
+      );
       const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
       makeBaseRootfs(context);
       await tsbuild.must([context, '-t', 'base']);

@@ -12,7 +12,7 @@ describe('tsbuild run with the flags of docker run', function () {
   const tsbuild = tsbuildIn(tmpDir());
 
   before(async function () {
-    needs(this, 'root', { program: 'crun' }, { program: 'busybox' });
+    needs(this, 'builder', { program: 'crun' }, { program: 'busybox' });
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
     makeBaseRootfs(context);
     await tsbuild.must([context, '-t', 'base']);
@@ -21,21 +21,24 @@ describe('tsbuild run with the flags of docker run', function () {
   const output = async (script: string, ...flags: string[]) =>
     (await tsbuild.must(['run', '--rm', ...flags, 'base', 'sh', '-c', script])).stdout;
 
-  it('limits memory, and says that it was the reason', async () => {
+  it('limits memory, and says that it was the reason', async function () {
+    needs(this, 'root');
     const fill = 'dd bs=200M count=1 if=/dev/zero of=/dev/null';
     const result = await tsbuild.run(['run', '--memory=64m', 'base', 'sh', '-c', fill]);
     expect(result.status).to.equal(137);
     expect(result.stderr).to.match(/out of memory: the build's limit is 64 MiB, its peak was 6\d/);
   });
 
-  it('limits processes and files', async () => {
+  it('limits processes and files', async function () {
+    needs(this, 'root');
     const many = 'i=0; while [ $i -lt 30 ]; do sleep 2 & i=$((i+1)); done; echo all';
     expect((await tsbuild.run(['run', '--pids-limit=10', 'base', 'sh', '-c', many])).stdout).to.equal('');
     expect(await output(many)).to.equal('all\n');
     expect(await output('ulimit -n', '--ulimit', 'nofile=77:77')).to.equal('77\n');
   });
 
-  it('shares one CPU as --cpu-shares says', async () => {
+  it('shares one CPU as --cpu-shares says', async function () {
+    needs(this, 'root');
     const dir = tmpDir();
     const spin = (name: string) =>
       `i=0; end=$(($(date +%s)+4)); while [ $(($(date +%s))) -lt $end ]; do j=0; while [ $j -lt 2000 ]; do j=$((j+1)); done; i=$((i+1)); done; echo $i > /out/${name}`;

@@ -5,6 +5,7 @@ import { buildBase } from '../kit/base-context.js';
 import { PROJECT, runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { type ContextEntry, makeContext } from '../kit/context.js';
 import { filesThatTell, tells } from '../kit/leaks.js';
+import { processesWith } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -161,7 +162,12 @@ function testSecrets(executor: 'crun' | 'runc' | 'sandbox'): void {
     const secret = ['--secret', `id=token,src=${file}`];
 
     before(async function () {
-      needs(this, 'root', { program: executor === 'sandbox' ? 'unshare' : executor }, { program: 'busybox' });
+      needs(
+        this,
+        'builder',
+        { program: executor === 'sandbox' ? 'unshare' : executor },
+        { program: 'busybox' },
+      );
       await buildBase(tsbuild);
       writeFileSync(file, `${TOKEN}\n`);
     });
@@ -231,6 +237,7 @@ function testSecrets(executor: 'crun' | 'runc' | 'sandbox'): void {
         const running = tsbuild.run([context, '--secret', 'id=token,env=GIVEN'], { env: { GIVEN: TOKEN } });
         await new Promise((resolve) => setTimeout(resolve, 900));
         expect(filesThatTell(root, TOKEN)).to.deep.equal([]);
+        expect(processesWith(TOKEN)).to.deep.equal([]);
         const result = await running;
         expect(result.status, result.stderr).to.equal(0);
         expect(result.stderr).to.contain('in-memory');

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
 import { buildBase } from '../kit/base-context.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { longSleep, processesWith } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -18,22 +18,9 @@ describe('time limits and --keep-going', function () {
   const build = (dockerfile: string, ...flags: string[]) =>
     tsbuild.run([makeContext({ Dockerfile: dockerfile }), ...flags]);
 
-  /** Processes of the machine that have the word among their arguments. */
-  function processesWith(word: string): string[] {
-    return readdirSync('/proc')
-      .filter((pid) => /^\d+$/.test(pid))
-      .filter((pid) => {
-        try {
-          return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(word);
-        } catch {
-          return false;
-        }
-      });
-  }
-
   it('--step-timeout ends the step with its daemons, and says where and how far it came', async () => {
     const result = await build(
-      'FROM base\nRUN (setsid sleep 86431 &) ; echo one; echo almost there; sleep 86431\n',
+      `FROM base\nRUN (setsid ${longSleep(1)} &) ; echo one; echo almost there; ${longSleep(1)}\n`,
       '--step-timeout=1s',
     );
     expect(result.status).to.equal(1);
@@ -42,13 +29,13 @@ describe('time limits and --keep-going', function () {
       .and.to.contain('in [2/2] RUN (setsid')
       .and.to.contain('>>> RUN (setsid')
       .and.to.contain('[TIMED_OUT, exit status 1');
-    expect(processesWith('86431')).to.deep.equal([]);
+    expect(processesWith(longSleep(1))).to.deep.equal([]);
   });
 
   it('--idle-timeout ends a step that prints nothing, and no step that prints now and then', async () => {
     const steady = 'FROM base\nRUN for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.5; done\n';
     expect((await build(steady, '--idle-timeout=2s')).status).to.equal(0);
-    const stuck = await build('FROM base\nRUN echo asks; sleep 86432\n', '--idle-timeout=1s');
+    const stuck = await build(`FROM base\nRUN echo asks; ${longSleep(2)}\n`, '--idle-timeout=1s');
     expect(stuck.status).to.equal(1);
     expect(stuck.stderr).to.contain(
       'the step printed nothing for 1s, which --idle-timeout forbids; its last line was "asks"',
@@ -57,23 +44,23 @@ describe('time limits and --keep-going', function () {
 
   it('--timeout ends the build and names what ran', async () => {
     const result = await build(
-      'FROM base\nRUN echo quick\nRUN echo slow; sleep 86433\nRUN echo never\n',
+      `FROM base\nRUN echo quick\nRUN echo slow; ${longSleep(3)}\nRUN echo never\n`,
       '--timeout=2s',
     );
     expect(result.status).to.equal(1);
     expect(result.stderr)
       .to.contain(
-        'the build took longer than --timeout allows (2s) while it ran "[3/4] RUN echo slow; sleep 86433"',
+        `the build took longer than --timeout allows (2s) while it ran "[3/4] RUN echo slow; ${longSleep(3)}"`,
       )
       .and.to.contain('its last line was "slow"')
       .and.to.contain('>>> RUN echo slow');
-    expect(processesWith('86433')).to.deep.equal([]);
+    expect(processesWith(longSleep(3))).to.deep.equal([]);
   });
 
   it('asks before it kills, so that a step can clean up', async () => {
     const cache = '--mount=type=cache,id=graceful,target=/c';
     const result = await build(
-      `FROM base\nRUN ${cache} trap 'echo cleaned > /c/state; exit 1' TERM; echo dirty > /c/state; sleep 86434 & wait\n`,
+      `FROM base\nRUN ${cache} trap 'echo cleaned > /c/state; exit 1' TERM; echo dirty > /c/state; ${longSleep(4)} & wait\n`,
       '--step-timeout=1s',
     );
     expect(result.stderr).to.contain('[TIMED_OUT');

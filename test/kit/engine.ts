@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CommandResult, mustRun, runCommand } from './cli.js';
@@ -17,7 +17,7 @@ export interface Engine {
 }
 
 /**
- * Starts the engine and waits until it answers. `stop` ends it and unmounts what it left. `TSBUILD_TEST_ENGINE=unix://PATH` names
+ * Starts the engine and waits until it answers. `stop` ends it and removes what it left. `TSBUILD_TEST_ENGINE=unix://PATH` names
  * one that runs already, perhaps with another image store: its images are lost.
  */
 export async function startEngine(moreFlags: readonly string[] = []): Promise<Engine> {
@@ -57,6 +57,7 @@ export async function startEngine(moreFlags: readonly string[] = []): Promise<En
       engine.kill('SIGTERM');
       await ended;
       await unmountBelow(home);
+      removeControlGroups();
     },
   };
 }
@@ -68,6 +69,18 @@ function dockerAt(host: string, home: string): Pick<Engine, 'docker' | 'must'> {
     docker: (...args) => runCommand(client, args, { env }),
     must: (...args) => mustRun(client, args, { env }),
   };
+}
+
+/** The engine leaves its empty groups, in each hierarchy; those that another engine uses stay. */
+function removeControlGroups(): void {
+  const hierarchies = ['.', ...readdirSync('/sys/fs/cgroup')];
+  for (const path of hierarchies.flatMap((name) => [`${name}/docker/buildkit`, `${name}/docker`])) {
+    try {
+      rmdirSync(join('/sys/fs/cgroup', path));
+    } catch {
+      // It is not there, or not empty.
+    }
+  }
 }
 
 async function unmountBelow(dir: string): Promise<void> {

@@ -22,35 +22,46 @@ export interface OrdinaryUser {
 /** Needs root, newuidmap and useradd. */
 export async function makeOrdinaryUser(): Promise<OrdinaryUser> {
   const home = tmpDir();
-  const command = await reachableCommand(home);
   const isNew = !readFileSync('/etc/passwd', 'utf8').includes(`\n${USER}:`);
   if (isNew) await mustRun('useradd', ['--no-create-home', '--home-dir', home, '--shell', '/bin/sh', USER]);
   if (!existsSync('/etc/subuid') || !readFileSync('/etc/subuid', 'utf8').includes(`${USER}:`)) {
     await mustRun('usermod', ['--add-subuids', '300000-365535', '--add-subgids', '300000-365535', USER]);
   }
+  const user = await userAt(USER, home);
+  return {
+    ...user,
+    async remove() {
+      const inNamespace = ['unshare', '--user', '--map-root-user', '--map-auto'];
+      await user.run([...inNamespace, 'sh', '-c', 'rm -rf "$HOME"/.local "$HOME"/store*']);
+      if (isNew) await mustRun('userdel', [USER]);
+    },
+  };
+}
+
+/** The user `nobody`, who has no subordinate ids. Needs root. */
+export async function nobodyUser(): Promise<OrdinaryUser> {
+  return { ...(await userAt('nobody', tmpDir())), remove: async () => undefined };
+}
+
+async function userAt(name: string, home: string): Promise<Omit<OrdinaryUser, 'remove'>> {
+  const command = await reachableCommand(home);
   const [uid, gid] = ['-u', '-g'].map((flag) =>
-    Number(execFileSync('id', [flag, USER], { encoding: 'utf8' })),
+    Number(execFileSync('id', [flag, name], { encoding: 'utf8' })),
   ) as [number, number];
   chmodSync(home, 0o755);
   chownSync(home, uid, gid);
-  const run: OrdinaryUser['run'] = (args, env = {}) => {
-    const identity = ['--reuid', USER, '--regid', USER, '--init-groups'];
-    const environment = Object.entries({
-      HOME: home,
-      PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
-      ...env,
-    }).map(([name, value]) => `${name}=${value}`);
-    return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], { cwd: home });
-  };
   return {
-    name: USER,
+    name,
     home,
     command,
-    run,
-    async remove() {
-      const inNamespace = ['unshare', '--user', '--map-root-user', '--map-auto'];
-      await run([...inNamespace, 'sh', '-c', 'rm -rf "$HOME"/.local "$HOME"/store*']);
-      if (isNew) await mustRun('userdel', [USER]);
+    run(args, env = {}) {
+      const identity = ['--reuid', String(uid), '--regid', String(gid), '--init-groups'];
+      const environment = Object.entries({
+        HOME: home,
+        PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
+        ...env,
+      }).map(([key, value]) => `${key}=${value}`);
+      return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], { cwd: home });
     },
   };
 }

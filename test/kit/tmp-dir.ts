@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runAsStoreOwner } from './store-owner.js';
 
 const made: string[] = [];
 
@@ -17,5 +18,11 @@ export function isInTmpDir(path: string): boolean {
 }
 
 process.on('exit', () => {
-  for (const dir of made) rmSync(dir, { recursive: true, force: true });
+  for (const dir of made) {
+    try {
+      rmSync(dir, { recursive: true, force: true });
+    } catch {
+      runAsStoreOwner('rm', ['-rf', dir]);
+    }
+  }
 });
