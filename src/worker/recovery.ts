@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { listLeases } from '../cache/leases.js';
+import { type ListedLease, listLeases } from '../cache/leases.js';
 import { removeTreeUntil, temporariesOf } from '../cache/leftovers.js';
 import { type ProcessStamp, processStamp, stampOf } from '../cache/process-stamp.js';
 import type { StateRoot } from '../cache/state-root.js';
-import { GROUPS_FILE, killGroups } from './cgroup/group.js';
+import { GROUPS_FILE, groupsNamed, killGroups, tryRemove } from './cgroup/group.js';
 import { killProcessesOf } from './executor/end-processes.js';
+import { abandonNetworks, sweepNetworks } from './network/veth-network.js';
 import { releaseAllLocks, removeFreeLocks } from './sys/flock.js';
 import { unmount } from './sys/mounts.js';
 
@@ -16,30 +17,65 @@ const TRASH = '.trash-';
 const REMOVE_MS = 60;
 const KILL_MS = 100;
 const RETRY_MS = 2;
-const CGROUPS = '/sys/fs/cgroup';
+/** A killed process ends when it gets a turn; on a busy machine that takes longer than a command should wait for. */
+const AGAIN_MS = 50;
+const LAST_KILL_MS = 1000;
 
 /**
- * Removes what killed processes left: their builds' processes, control groups, scratch directories and temporary files. Takes
- * 200 ms at most; a directory that is too big for that is out of the way, and `rm` removes it. Where nobody was killed it is
- * two listings of directories. Many processes may do it at once.
+ * Removes what killed processes left: their builds' processes, control groups, scratch directories, temporary files and networks.
+ * Takes 200 ms at most; a directory that is too big for that is out of the way, and `rm` removes it. Where nobody was killed
+ * it is two listings of directories. Many processes may do it at once.
  */
 export function recoverStore(state: StateRoot): void {
-  const dead = listLeases(state.leases).filter((lease) => !lease.living);
-  for (const stamp of new Set(dead.map((lease) => lease.stamp))) {
-    // Where a process cannot be ended in time, the next command goes on.
-    if (!removeTracesOf(state, stamp)) continue;
-    for (const lease of dead) if (lease.stamp === stamp) rmSync(lease.path, { force: true });
+  const dead = deadLeases(state);
+  if (dead.length > 0) {
+    void sweepNetworks().catch(() => undefined);
+    if (!removeTracesOfDead(state, dead, KILL_MS)) recoverLater(state);
   }
-  // A child that was killed between its fork and its program had the locks open, too.
-  if (dead.length > 0) removeFreeLocks(state.locks);
   emptyTrash(state.work);
+}
+
+/** Beside the command, and at its end. */
+function recoverLater(state: StateRoot): void {
+  const isDone = (killMs: number) => {
+    const dead = deadLeases(state);
+    return dead.length === 0 || removeTracesOfDead(state, dead, killMs);
+  };
+  const atEnd = () => {
+    isDone(LAST_KILL_MS);
+    emptyTrash(state.work);
+  };
+  const timer = setInterval(() => {
+    if (!isDone(0)) return;
+    clearInterval(timer);
+    process.off('exit', atEnd);
+    emptyTrash(state.work);
+  }, AGAIN_MS).unref();
+  process.once('exit', atEnd);
+}
+
+function deadLeases(state: StateRoot): ListedLease[] {
+  return listLeases(state.leases).filter((lease) => !lease.living);
+}
+
+/** False where a process did not end in time. */
+function removeTracesOfDead(state: StateRoot, dead: readonly ListedLease[], killMs: number): boolean {
+  const ended = [...new Set(dead.map(({ stamp }) => stamp))].filter((stamp) =>
+    removeTracesOf(state, stamp, killMs),
+  );
+  const gone = dead.filter(({ stamp }) => ended.includes(stamp));
+  for (const { path } of gone) rmSync(path, { force: true });
+  // A child that was killed between its fork and its program had the locks open, too.
+  removeFreeLocks(state.locks);
+  return gone.length === dead.length;
 }
 
 /** The end of this process, at once: as if another one cleaned up after it. */
 export function abandonStore(state: StateRoot): void {
   const stamp = processStamp();
   for (const path of workDirectoriesOf(state, stamp)) unmountBelow(path);
-  const isGone = removeTracesOf(state, stamp);
+  const isGone = removeTracesOf(state, stamp, LAST_KILL_MS);
+  abandonNetworks();
   for (const lease of listLeases(state.leases)) {
     if (isGone && lease.stamp === stamp) rmSync(lease.path, { force: true });
   }
@@ -48,9 +84,9 @@ export function abandonStore(state: StateRoot): void {
 }
 
 /** True when nothing of it is left but what lies in the trash. */
-function removeTracesOf(state: StateRoot, stamp: ProcessStamp): boolean {
+function removeTracesOf(state: StateRoot, stamp: ProcessStamp, killMs: number): boolean {
   const directories = workDirectoriesOf(state, stamp);
-  const until = performance.now() + KILL_MS;
+  const until = performance.now() + killMs;
   const ended =
     repeatUntil(until, () => !directories.map(killProcessesOf).includes(true)) &&
     (directories.length === 0 || removeControlGroups(stamp, directories, until));
@@ -70,18 +106,9 @@ function workDirectoriesOf(state: StateRoot, stamp: ProcessStamp): string[] {
 function removeControlGroups(stamp: ProcessStamp, directories: readonly string[], untilMs: number): boolean {
   const runs = directories.flatMap((path) => listDirectory(path).map((run) => join(path, run)));
   const limited = runs.flatMap((run) => killGroups(join(run, GROUPS_FILE)));
-  const groups = [...limited, ...controlGroupsNamed(`tsbuild-${stamp}`, CGROUPS, 3)];
+  const groups = [...limited, ...groupsNamed(`tsbuild-${stamp}`)];
   // The kernel keeps a group busy until the last killed process has been waited for.
-  return repeatUntil(untilMs, () => !groups.map(isRemoved).includes(false));
-}
-
-function isRemoved(controlGroup: string): boolean {
-  try {
-    rmdirSync(controlGroup);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
-  }
+  return repeatUntil(untilMs, () => !groups.map(tryRemove).includes(false));
 }
 
 function repeatUntil(untilMs: number, isDone: () => boolean): boolean {
@@ -91,14 +118,6 @@ function repeatUntil(untilMs: number, isDone: () => boolean): boolean {
     if (performance.now() > untilMs) return false;
     Atomics.wait(pause, 0, 0, RETRY_MS);
   }
-}
-
-function controlGroupsNamed(name: string, directory: string, depth: number): string[] {
-  return listDirectory(directory).flatMap((entry) => {
-    const path = join(directory, entry);
-    const below = depth > 0 && !entry.includes('.') ? controlGroupsNamed(name, path, depth - 1) : [];
-    return entry.startsWith(name) ? [...below, path] : below;
-  });
 }
 
 /** Out of the way at once, however big it is. */

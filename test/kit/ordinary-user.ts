@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, cpSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { type CommandResult, mustRun, PROJECT, runCommand, TSBUILD } from './cli.js';
+import { type CommandOptions, type CommandResult, mustRun, PROJECT, runCommand, TSBUILD } from './cli.js';
 import { tmpDir } from './tmp-dir.js';
 
 const USER = 'tsbuild-test';
@@ -14,7 +14,11 @@ export interface OrdinaryUser {
   /** tsbuild where the user can start it. */
   readonly command: string;
   /** Runs a program as the user, with nothing in its environment but HOME, PATH and `env`. */
-  run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<CommandResult>;
+  run(
+    args: readonly string[],
+    env?: Readonly<Record<string, string>>,
+    options?: Pick<CommandOptions, 'onStart'>,
+  ): Promise<CommandResult>;
   /** Removes what the user's namespaces own below `home`, and the user if it was made here. */
   remove(): Promise<void>;
 }
@@ -54,14 +58,17 @@ async function userAt(name: string, home: string): Promise<Omit<OrdinaryUser, 'r
     name,
     home,
     command,
-    run(args, env = {}) {
+    run(args, env = {}, options = {}) {
       const identity = ['--reuid', String(uid), '--regid', String(gid), '--init-groups'];
       const environment = Object.entries({
         HOME: home,
         PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
         ...env,
       }).map(([key, value]) => `${key}=${value}`);
-      return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], { cwd: home });
+      return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], {
+        ...options,
+        cwd: home,
+      });
     },
   };
 }

@@ -17,6 +17,8 @@ export interface MemoryUse {
 /** File of a run's directory with the directories of its group, one a line, for the sweep. */
 export const GROUPS_FILE = 'groups';
 
+const CGROUPS = '/sys/fs/cgroup';
+const DEPTH = 3;
 const REMOVE_TRIES = 50;
 const RETRY_MS = 10;
 
@@ -140,13 +142,22 @@ function listDirectories(path: string): string[] {
   }
 }
 
+/** Innermost first: the groups whose names start so, in all hierarchies, at their tops and near the groups of processes. */
+export function groupsNamed(name: string, directory = CGROUPS, depth = DEPTH): string[] {
+  return listDirectories(directory).flatMap((entry) => {
+    const path = join(directory, entry);
+    const below = depth > 0 ? groupsNamed(name, path, depth - 1) : [];
+    return entry.startsWith(name) ? [...below, path] : below;
+  });
+}
+
 /** Waits for a group's processes to be gone, then removes its directory. */
-async function removeGroup(path: string): Promise<void> {
+export async function removeGroup(path: string): Promise<void> {
   for (let i = 0; i < REMOVE_TRIES && !tryRemove(path); i++) await delay(RETRY_MS);
 }
 
 /** True when the directory is gone. */
-function tryRemove(path: string): boolean {
+export function tryRemove(path: string): boolean {
   try {
     rmdirSync(path);
     return true;

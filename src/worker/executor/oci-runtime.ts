@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
+import { groupsNamed, removeGroup } from '../cgroup/group.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
@@ -64,6 +65,9 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   } finally {
     await stopKilling();
     if (signal.aborted) await endProcessesOf(directory);
+    // It gives up on a group that the kernel keeps busy for some time.
+    if (name === 'runc' && (signal.aborted || statSync(log).size > 0))
+      for (const group of groupsNamed(id)) await removeGroup(group);
   }
 }
 

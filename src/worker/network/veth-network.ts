@@ -72,7 +72,7 @@ export async function openVethNetwork(namespace: string): Promise<OpenNetwork> {
         ],
       ),
     );
-    run('iptables-restore', ['--noflush', '--wait'], additions(addresses));
+    run('iptables-restore', ['--noflush', '--wait'], additions(addresses), numbered.lock);
   } catch (error) {
     await release(numbered, addresses.device);
     throw error;
@@ -85,6 +85,19 @@ export async function openVethNetwork(namespace: string): Promise<OpenNetwork> {
   };
 }
 
+const ofThisProcess = new Set<Numbered>();
+
+/** Takes away the networks of this process, which must end now. */
+export function abandonNetworks(): void {
+  for (const numbered of ofThisProcess) {
+    const device = deviceOf(numbered.number);
+    const saved = attemptNow('iptables-save', []);
+    attemptNow('iptables-restore', ['--noflush', '--wait'], lines(deletions(saved, device)));
+    attemptNow('ip', ['link', 'delete', device]);
+    forget(numbered);
+  }
+}
+
 /** Takes away what processes that no longer live left on the host. */
 export async function sweepNetworks(): Promise<void> {
   for (const name of listNetworks()) {
@@ -95,10 +108,15 @@ export async function sweepNetworks(): Promise<void> {
 }
 
 /** The kernel takes 20 ms for each of the two, so they go on side by side. */
-async function release({ number, lock }: Numbered, device: string): Promise<void> {
+async function release(numbered: Numbered, device: string): Promise<void> {
   await Promise.all([deleteRules(device), attempt('ip', ['link', 'delete', device])]);
-  rmdirSync(join(NETWORKS, String(number)));
-  closeSync(lock);
+  forget(numbered);
+}
+
+function forget(numbered: Numbered): void {
+  ofThisProcess.delete(numbered);
+  rmdirSync(join(NETWORKS, String(numbered.number)));
+  closeSync(numbered.lock);
 }
 
 async function deleteRules(device: string): Promise<void> {
@@ -115,6 +133,12 @@ function attempt(program: string, args: readonly string[], input = ''): Promise<
     child.on('error', () => resolve(output)).on('close', () => resolve(output));
     child.stdin.on('error', () => undefined).end(input);
   });
+}
+
+/** The same where the process cannot wait. */
+function attemptNow(program: string, args: readonly string[], input = ''): string {
+  const { stdout } = spawnSync(program, args, { input, env: ENV, encoding: 'utf8' });
+  return stdout ?? '';
 }
 
 /** Input of iptables-restore. A table is restored whole or not at all, so it names only rules that are there. */
@@ -156,7 +180,10 @@ function takeNumber(): Numbered {
       continue;
     }
     const lock = lockDirectory(directory);
-    if (lock !== undefined) return { number, lock };
+    if (lock === undefined) continue;
+    const numbered = { number, lock };
+    ofThisProcess.add(numbered);
+    return numbered;
   }
   throw new Error(`${MOST_NETWORKS} networks are in use`);
 }
@@ -186,11 +213,13 @@ export function freeRange(routes: readonly Route[]): readonly [number, number] {
 
 const ENV = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };
 
-function run(program: string, args: readonly string[], input: readonly string[]): void {
+/** @param lock stays held while the program runs, also when this process is killed: a sweep must not come before its rules */
+function run(program: string, args: readonly string[], input: readonly string[], lock?: number): void {
   const { status, stderr, error } = spawnSync(program, args, {
     input: lines(input),
     env: ENV,
     encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'pipe', ...(lock === undefined ? [] : [lock])],
   });
   if (status === 0) return;
   throw new Error(`${program}: ${(error?.message ?? stderr).trim().split('\n')[0]}`);
