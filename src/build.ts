@@ -119,8 +119,14 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   for (const warning of warnings) onProgress(warning);
   const isAvailable = (result: SnapshotResult) =>
     result.layers.every((layer) => store.layers.isAvailable(layer));
-  const caches = new RemoteCaches(options, { store, isAvailable, signal, onProgress });
-  const worker = createWorker({
+  const caches = new RemoteCaches(options, {
+    store,
+    isAvailable,
+    signal,
+    onProgress,
+    contentDigest: (of, selectors) => worker.contentDigest(of, selectors, signal),
+  });
+  const worker: Worker = createWorker({
     state: store.state,
     layers: store.layers,
     imageSource: store.imageSource,
@@ -261,7 +267,7 @@ async function solve(
   const explainer = createExplainer(options, { store, definition, onProgress });
   const solver = new Solver({
     resolve: (vertex, graph) => withSpace(worker.resolve(vertex, graph), space),
-    records: caches.records,
+    records: caches.solverRecords(),
     isAvailable,
     lock: store.lock,
     lanes: {

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BuildkitLookup, type DigestSources, openBuildkitGraph } from './buildkit-caches.js';
 import { CacheRecords } from './cache/cache-records.js';
 import type { CacheBackend } from './cache/remote/cache-backend.js';
 import {
@@ -16,7 +17,8 @@ import {
   checkCacheSpec,
   choiceAttribute,
 } from './cache/remote/cache-spec.js';
-import { inlineCache } from './cache/remote/inline-cache.js';
+import type { BuildkitGraph } from './cache/remote/buildkit-graph.js';
+import { inlineCache, inlineSteps } from './cache/remote/inline-cache.js';
 import { openCacheBackend } from './cache/remote/open-backend.js';
 import { locateError, throwIfAborted } from './errors.js';
 import type { BuiltImage, SnapshotResult } from './graph/contract.js';
@@ -24,7 +26,7 @@ import { isListedSource } from './graph/op.js';
 import type { BuildOptions } from './options.js';
 import type { LeakCheck } from './secrets/leak-check.js';
 import type { ProgressListener } from './progress.js';
-import type { SolvedVertex } from './solver/solver.js';
+import type { ResultRecords, SolvedVertex } from './solver/solver.js';
 import type { Store } from './store.js';
 
 export interface RemoteCachesContext {
@@ -32,6 +34,7 @@ export interface RemoteCachesContext {
   readonly isAvailable: (result: SnapshotResult) => boolean;
   readonly signal: AbortSignal;
   readonly onProgress: ProgressListener;
+  readonly contentDigest: DigestSources['contentDigest'];
 }
 
 interface ExportTarget {
@@ -43,10 +46,18 @@ interface ExportTarget {
   readonly takesMount: ((id: string) => boolean) | undefined;
 }
 
+/** What an export is made of. */
+interface Exported {
+  readonly steps: readonly ExportStep[];
+  readonly graph: BuildkitGraph;
+  readonly images: readonly BuiltImage[];
+  readonly mountIds: ReadonlySet<string>;
+}
+
 /** The caches that `--cache-from` and `--cache-to` name: what a build looks up in them and writes to them. */
 export class RemoteCaches {
-  /** For the solver. */
   readonly records: CacheRecords | ImportingRecords;
+  readonly #sources: DigestSources;
   readonly #context: RemoteCachesContext;
   readonly #targets: readonly ExportTarget[];
   readonly #writesInline: boolean;
@@ -68,11 +79,25 @@ export class RemoteCaches {
       if (!backend.origin.startsWith('cache://')) continue;
       store.imageSource.openOrigin(backend.origin, (blob, own) => backend.get(blob, own));
     }
+    const { contentDigest } = context;
+    this.#sources = { contentDigest, imageLayers: (identifier) => store.imageSource.layersOf(identifier) };
     const records = new CacheRecords(store.state.records);
     this.records =
       backends.length === 0
         ? records
         : new ImportingRecords({ records, backends, isAvailable, listener: this.#listener(), signal });
+  }
+
+  /** For the solver. */
+  solverRecords(): ResultRecords {
+    const { records } = this;
+    if (!(records instanceof ImportingRecords)) return records;
+    const lookup = new BuildkitLookup(records, this.#sources);
+    return {
+      load: (key) => records.load(key),
+      save: (key, record) => records.save(key, record),
+      findForeign: (definition, vertex, inputs) => lookup.find(definition, vertex, inputs),
+    };
   }
 
   /** Fills a new directory of a cache mount from a cache that has it. */
@@ -116,7 +141,10 @@ export class RemoteCaches {
     if (this.#targets.length === 0) return;
     const steps = await this.#steps(solved);
     const mountIds = cacheMountIds(solved);
-    await Promise.all(this.#targets.map((target) => this.#exportTo(target, steps, images, mountIds)));
+    const graph = await this.#graph(solved, steps);
+    await Promise.all(
+      this.#targets.map((target) => this.#exportTo(target, { steps, graph, images, mountIds })),
+    );
   }
 
   /** The images with a cache of themselves in their configs, where `type=inline` or BUILDKIT_INLINE_CACHE asks for it. */
@@ -126,10 +154,20 @@ export class RemoteCaches {
   ): Promise<readonly BuiltImage[]> {
     if (!this.#writesInline) return images;
     const steps = await this.#steps(solved);
-    return images.map((image) => ({
-      ...image,
-      config: { ...image.config, ...inlineCache(steps, image.layers) },
-    }));
+    const graph = await this.#graph(solved, steps);
+    return Promise.all(
+      images.map(async (image) => {
+        const own = inlineSteps(steps, image.layers);
+        const records = await inlineRecords(own, graph);
+        return { ...image, config: { ...image.config, ...inlineCache(own, image.layers, records) } };
+      }),
+    );
+  }
+
+  #graph(solved: readonly SolvedVertex[], steps: readonly ExportStep[]): Promise<BuildkitGraph> {
+    const vertices = new Map(solved.map(({ vertex }) => [vertex.digest, vertex]));
+    const layers = new Map(steps.map((step) => [step.vertex.digest, step.layers]));
+    return openBuildkitGraph({ vertices, sources: [] }, this.#sources, ({ digest }) => layers.get(digest));
   }
 
   /** Runs a build, and again where it failed because a cache did not give a layer that it lists: without that cache then. */
@@ -157,18 +195,13 @@ export class RemoteCaches {
       if (!record || !this.#context.isAvailable(record.result)) continue;
       const { result, keys = [] } = record;
       const all = [...new Set([definition, ...keys, adoption(result)])];
-      const { name, createdAt } = record;
-      steps.push({ keys: all, name, createdAt, layers: result.layers });
+      const { name, createdAt, contents } = record;
+      steps.push({ vertex, keys: all, name, createdAt, layers: result.layers, contents });
     }
     return steps;
   }
 
-  async #exportTo(
-    target: ExportTarget,
-    steps: readonly ExportStep[],
-    images: readonly BuiltImage[],
-    mountIds: ReadonlySet<string>,
-  ): Promise<void> {
+  async #exportTo(target: ExportTarget, { steps, graph, images, mountIds }: Exported): Promise<void> {
     const { store, signal, onProgress } = this.#context;
     const { backend, mode, options, failsBuild, takesMount } = target;
     const digest = `cache-to ${backend.place}`;
@@ -179,6 +212,7 @@ export class RemoteCaches {
       const stats = await exportCache(mode === 'max' ? steps : inImages(steps, images), backend, options, {
         layers: store.layers,
         content: store.content,
+        graph,
         mounts: takesMount && exportMounts(store.state.mounts, (id) => mountIds.has(id) && takesMount(id)),
         signal,
         onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
@@ -236,6 +270,7 @@ function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
     mode: choiceAttribute(spec, 'mode', ['min', 'max'], 'min'),
     options: {
       compression: choiceAttribute(spec, 'compression', ['gzip', 'zstd', 'uncompressed'], 'gzip'),
+      baseLayers: booleanAttribute(spec, 'base-layers', true),
       forceCompression: booleanAttribute(spec, 'force-compression', false),
       imageManifest: booleanAttribute(spec, 'image-manifest', ociTypes),
       dockerTypes: !ociTypes,
@@ -243,6 +278,16 @@ function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
     failsBuild: !booleanAttribute(spec, 'ignore-error', true),
     takesMount: mountChoice(spec.attributes['mounts']),
   };
+}
+
+/** BuildKit's records of steps whose layers are the first ones of an image, by the number of their last layer. */
+async function inlineRecords(steps: readonly ExportStep[], graph: BuildkitGraph) {
+  const { writeRecords } = await import('./cache/remote/buildkit-records.js');
+  const recorded = steps.map(({ layers, ...step }) => ({
+    ...step,
+    layers: layers.map(({ diffId }) => ({ blob: diffId })),
+  }));
+  return (await writeRecords(recorded, graph)).records;
 }
 
 /** `mounts=all`, or ids. */

@@ -6,6 +6,9 @@ import { type Digest, digestHex } from '../oci/digest.js';
 import { readChecked, writeChecked } from './checked-file.js';
 import { markUsed } from './leases.js';
 
+/** By the number of the input in BuildKit's operation; null for one that has none. */
+export type ReadContents = readonly (Digest | null)[];
+
 /** What a cache key stands for: the result, and what an explanation of a later miss needs to know about it. */
 export interface CacheRecord {
   readonly result: SnapshotResult;
@@ -15,6 +18,8 @@ export interface CacheRecord {
   readonly createdAt: string;
   /** All keys that stand for it, where a remote cache shall know them. */
   readonly keys?: readonly Digest[];
+  /** BuildKit's digests of what it read of each input, where a remote cache knew them. */
+  readonly contents?: ReadContents;
   /** The remote cache that it came from, in the build that imported it. */
   readonly importedFrom?: string;
   /** How long the step ran: what its loss would cost. */
@@ -46,8 +51,8 @@ export class CacheRecords {
 
   /** Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. */
   save(key: Digest, record: CacheRecord): void {
-    const { name, createdAt, runMs, keys, result } = record;
-    writeChecked(this.#path(key), JSON.stringify({ name, createdAt, runMs, keys, layers: result.layers }));
+    const { result, importedFrom: _from, ...rest } = record;
+    writeChecked(this.#path(key), JSON.stringify({ ...rest, layers: result.layers }));
   }
 
   delete(key: Digest): void {

@@ -23,6 +23,8 @@ export interface ResolvedImage {
   readonly displayName: string;
   /** Of the platform's manifest. */
   readonly digest: Digest;
+  /** Of what the name stands for: an index, where the image has several platforms. */
+  readonly rootDigest: Digest;
   readonly platform: Platform;
   readonly config: ImageConfig;
 }

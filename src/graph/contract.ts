@@ -113,6 +113,18 @@ export interface FileFacts {
   readonly xattr?: string | undefined;
 }
 
+/** A part of what a step reads, in BuildKit's words: which of its content takes part in the key. */
+export interface ContentSelector {
+  /** Absolute; with `wildcard` a pattern. */
+  readonly path: string;
+  /** Links at the end of the path as well. */
+  readonly followLinks?: boolean;
+  readonly wildcard?: boolean;
+  /** Patterns of an ignore file below the path: what is taken, and what of that is not. */
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+}
+
 /** Binds a vertex to a worker. Pure and cheap. */
 export type OpResolver = (vertex: Vertex, definition: Definition) => ResolvedOp;
 

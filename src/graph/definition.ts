@@ -23,6 +23,8 @@ export interface VertexOptions {
   readonly position?: string;
   /** `K=V` of proxy variables that RUN gets without having them in its key. */
   readonly proxyEnv?: readonly string[];
+  /** Of an image: what its name stands for in the registry, which is the index where the image has several platforms. */
+  readonly imageDigest?: Digest;
   /** `host:ip`, whose addresses are not in the key. */
   readonly extraHosts?: readonly string[];
 }

@@ -142,6 +142,8 @@ export interface CopyAction {
   /** Absolute destination, cleaned; `destinationIsDirectory` when the Dockerfile's word ended in `/` or there are several sources. */
   readonly destination: string;
   readonly destinationIsDirectory: boolean;
+  /** The word ended in `/.`, which is the same place and another key of BuildKit. */
+  readonly endsInDot?: boolean;
   readonly allowWildcard: boolean;
   /** ADD of a local archive: unpack what is recognized as one. */
   readonly unpack: boolean;

@@ -32,6 +32,15 @@ export interface ResultRecords {
       runMs: number;
     },
   ): void;
+  /**
+   * What another builder's cache has of a vertex, by its keys. @param inputs results of the vertex's inputs, once they are
+   * there; before that a record is found by what is known without them
+   */
+  findForeign?(
+    definition: Definition,
+    vertex: Vertex,
+    inputs?: readonly Result[],
+  ): Promise<FoundRecord | undefined>;
 }
 
 export interface FoundRecord {
@@ -167,6 +176,8 @@ export class Solver {
     const { cacheMap, definition, known } = await this.#keys(state, vertex);
     const hit = known ? await this.#lookup(definition, state, vertex) : undefined;
     if (hit) return this.#found(state, vertex, hit);
+    const foreign = known ? await this.#findForeign(state, vertex) : undefined;
+    if (foreign) return this.#found(state, vertex, foreign, [definition]);
     const inputs = await Promise.all(vertex.inputs.map((edge) => this.#edge(state, edge)));
     const job = state.progress.job(vertex, state.signal);
     const contents = await inputContents(cacheMap, inputs, job);
@@ -175,6 +186,8 @@ export class Solver {
     const keys = [...new Set([definition, content])];
     const equal = await this.#lookup(content, state, vertex);
     if (equal) return this.#found(state, vertex, equal, keys);
+    const other = await this.#findForeign(state, vertex, inputs);
+    if (other) return this.#found(state, vertex, other, keys);
     const tree = await this.#treeKey(vertex, job, cacheMap, inputs, contents);
     const twin = tree && (await this.#findTwin(tree, state, vertex, inputs));
     if (twin) return this.#found(state, vertex, twin, keys);
@@ -300,7 +313,20 @@ export class Solver {
   /** @param vertex whose result is looked for; one that ignores the cache finds none */
   async #lookup(key: Digest, state?: SolveState, vertex?: Vertex): Promise<SnapshotResult | undefined> {
     if (vertex?.options.ignoreCache) return undefined;
-    const record = await this.#options.records.load(key);
+    return this.#taken(await this.#options.records.load(key), state, vertex);
+  }
+
+  async #findForeign(
+    state: SolveState,
+    vertex: Vertex,
+    inputs?: readonly Result[],
+  ): Promise<SnapshotResult | undefined> {
+    const { records } = this.#options;
+    if (!records.findForeign || vertex.options.ignoreCache || vertex.op.kind === 'source') return undefined;
+    return this.#taken(await records.findForeign(state.definition, vertex, inputs), state, vertex);
+  }
+
+  #taken(record: FoundRecord | undefined, state?: SolveState, vertex?: Vertex): SnapshotResult | undefined {
     if (!record || !this.#options.isAvailable(record.result)) return undefined;
     if (record.importedFrom !== undefined && state && vertex)
       state.progress.job(vertex, state.signal).note(`imported from ${record.importedFrom}`);

@@ -1,4 +1,5 @@
-import type { LockAcquirer, OpResolver, ResolvedOp } from '../graph/contract.js';
+import type { ContentSelector, Layer, LockAcquirer, OpResolver, ResolvedOp } from '../graph/contract.js';
+import type { SourceOp } from '../graph/op.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
 import { BuildLimits } from './cgroup/build-limits.js';
@@ -47,6 +48,14 @@ export interface WorkerOptions {
 /** Binds ops to this machine. Nothing is mounted or started before a vertex is executed. */
 export interface Worker {
   readonly resolve: OpResolver;
+  /**
+   * BuildKit's digest of a part of a local context, or of layers whose listings are at hand; undefined where it cannot be told.
+   */
+  contentDigest(
+    of: SourceOp | readonly Layer[],
+    selectors: readonly ContentSelector[],
+    signal: AbortSignal,
+  ): Promise<Digest | undefined>;
   /** No step runs any more: begins to end what only steps need. */
   idle(): void;
   /** Ends what is still mounted and removes the process's scratch space. */
@@ -128,6 +137,14 @@ export function createWorker(options: WorkerOptions): Worker {
         return createImageSourceOp(op, imageSource);
     }
   };
+  const contentDigest: Worker['contentDigest'] = async (of, selectors, signal) => {
+    const { contentOfContext, contentOfLayers } = await import('./ops/buildkit-content.js');
+    if (isLayers(of)) return contentOfLayers(of, layers, selectors, signal);
+    return contentOfContext(
+      context(of.identifier.slice('local://'.length), of.ignorePatterns ?? []),
+      selectors,
+    );
+  };
   const close = async () => {
     await networks.close();
     await limits.close();
@@ -135,9 +152,14 @@ export function createWorker(options: WorkerOptions): Worker {
   };
   return {
     resolve: (vertex, definition) => withWarnings(resolve(vertex, definition), options),
+    contentDigest,
     idle: () => void networks.close(),
     close,
   };
+}
+
+function isLayers(of: SourceOp | readonly Layer[]): of is readonly Layer[] {
+  return Array.isArray(of);
 }
 
 /** Says in the vertex's own place what was found in the layer that it made. */

@@ -257,7 +257,9 @@ describe('remote caches', function () {
   it('compresses layers as it is told', async () => {
     const ref = `${proxy!.host}/zstd:cache`;
     const one = newMachine();
-    await one.must(cacheOnly('--cache-to', `type=registry,ref=${ref},mode=max,compression=zstd`));
+    await one.must(
+      cacheOnly('--cache-to', `type=registry,ref=${ref},mode=max,compression=zstd,base-layers=false`),
+    );
     const raw = await mustRun('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${ref}`]);
     expect(raw).to.contain('application/vnd.oci.image.layer.v1.tar+zstd');
     expect(raw).to.not.contain('tar+gzip');
@@ -270,7 +272,7 @@ describe('remote caches', function () {
     const dir = join(tmpDir(), 'cache');
     const blobDir = join(dir, 'blobs/sha256');
     const one = newMachine();
-    await one.must(cacheOnly('--cache-to', `type=local,dest=${dir},mode=max`));
+    await one.must(cacheOnly('--cache-to', `type=local,dest=${dir},mode=max,base-layers=false`));
     const before = readdirSync(blobDir);
     for (const name of before) utimesSync(join(blobDir, name), 1, 1);
     const changed = makeContext({ Dockerfile: `FROM ${base}\nRUN echo other > /other\n` });
@@ -280,7 +282,7 @@ describe('remote caches', function () {
       '-o',
       'type=cacheonly',
       '--cache-to',
-      `type=local,dest=${dir},mode=max`,
+      `type=local,dest=${dir},mode=max,base-layers=false`,
     ]);
     const after = readdirSync(blobDir);
     expect(after.filter((name) => before.includes(name))).to.deep.equal([]);

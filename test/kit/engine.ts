@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CommandResult, mustRun, runCommand } from './cli.js';
@@ -25,25 +25,62 @@ export async function startEngine(moreFlags: readonly string[] = []): Promise<En
   const given = process.env['TSBUILD_TEST_ENGINE'];
   if (given !== undefined && moreFlags.length === 0)
     return { host: given, ...dockerAt(given, home), stop: async () => undefined };
+  return startIn(home, home, (flags) => [findProgram('dockerd')!, ...flags, ...moreFlags]);
+}
+
+/** A root directory with Docker 28 or newer in it, as TSBUILD_DOCKER_ROOT says. */
+export function newDockerRoot(): string | undefined {
+  return process.env['TSBUILD_DOCKER_ROOT'] || undefined;
+}
+
+/** Starts the engine of another root directory, with its containerd image store; its client with buildx runs outside of that. */
+export async function startNewEngine(root: string): Promise<Engine> {
+  const home = mkdtempSync(join(root, 'var/tmp/engine-'));
+  symlinkSync(join(root, 'usr/libexec/docker/cli-plugins'), join(home, 'cli-plugins'));
+  const inside = home.slice(root.length);
+  const engine = await startIn(home, inside, (flags) => inRoot(root, flags), join(root, 'usr/bin/docker'));
+  const stop = async () => {
+    await engine.stop();
+    rmSync(home, { recursive: true, force: true });
+  };
+  return { ...engine, stop };
+}
+
+/** In mounts of its own, which end with it. */
+function inRoot(root: string, flags: readonly string[]): string[] {
+  const script = `
+    mount --make-rprivate / && mount --bind "$0" "$0" && mount -t tmpfs run "$0/run"
+    for each in proc sys dev; do mount --rbind "/$each" "$0/$each"; done
+    exec chroot "$0" dockerd "$@"`;
+  const features = ['--feature', 'containerd-snapshotter=true', '--ip6tables=false'];
+  return ['unshare', '-m', 'sh', '-c', script, root, ...flags, ...features];
+}
+
+/** @param inside the same directory as the engine sees it */
+async function startIn(
+  home: string,
+  inside: string,
+  commandFor: (flags: readonly string[]) => string[],
+  client?: string,
+): Promise<Engine> {
   for (const name of ['data', 'exec']) mkdirSync(join(home, name));
   const socket = `unix://${join(home, 'sock')}`;
-  const flags = [
+  const [program, ...args] = commandFor([
     '--data-root',
-    join(home, 'data'),
+    join(inside, 'data'),
     '--exec-root',
-    join(home, 'exec'),
+    join(inside, 'exec'),
     '--pidfile',
-    join(home, 'pid'),
+    join(inside, 'pid'),
     '-H',
-    socket,
+    `unix://${join(inside, 'sock')}`,
     '--iptables=false',
     '--bridge=none',
-    ...moreFlags,
-  ];
-  const engine = spawn(findProgram('dockerd')!, flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  ]);
+  const engine = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   engine.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
-  const { docker, must } = dockerAt(socket, home);
+  const { docker, must } = dockerAt(socket, home, client);
   for (let tries = 0; (await docker('version')).status !== 0; tries++) {
     if (engine.exitCode !== null || tries > 150) throw new Error(`dockerd did not start:\n${log}`);
     await sleep(200);
@@ -62,8 +99,11 @@ export async function startEngine(moreFlags: readonly string[] = []): Promise<En
   };
 }
 
-function dockerAt(host: string, home: string): Pick<Engine, 'docker' | 'must'> {
-  const client = findProgram('docker', ['/usr/bin'])!;
+function dockerAt(
+  host: string,
+  home: string,
+  client = findProgram('docker', ['/usr/bin'])!,
+): Pick<Engine, 'docker' | 'must'> {
   const env = { DOCKER_HOST: host, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain', DOCKER_CONFIG: home };
   return {
     docker: (...args) => runCommand(client, args, { env }),

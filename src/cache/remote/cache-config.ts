@@ -2,7 +2,15 @@ import { BuildError } from '../../errors.js';
 import { type Descriptor, isIndexType, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, digestOf } from '../../oci/digest.js';
 import type { ImageIndex, Manifest } from '../../oci/manifest.js';
-import { type CacheContents, checkContents, heldLayers, isDescriptor, mountBlobs } from './cache-contents.js';
+import { type ForeignCache, readForeignCache } from './buildkit-config.js';
+import {
+  type CacheContents,
+  type CachedLayer,
+  checkContents,
+  heldLayers,
+  isDescriptor,
+  mountBlobs,
+} from './cache-contents.js';
 import { readInlineCaches } from './inline-cache.js';
 
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
@@ -53,25 +61,30 @@ export interface EncodedCache {
   readonly config?: { readonly descriptor: Descriptor; readonly bytes: Buffer };
 }
 
-/** Equal contents give equal bytes. */
-export function encodeCache(contents: CacheContents, options: DocumentOptions): EncodedCache {
+/** Layers and records as BuildKit has them. */
+export type BuildkitPart = Required<Pick<CacheConfig, 'layers' | 'records'>>;
+
+/** A layer as the config has it where no manifest tells about blobs. */
+export function annotatedLayer({ blob, diffId, createdAt }: CachedLayer): Omit<ConfigLayer, 'parent'> {
+  const created = createdAt === undefined ? {} : { createdAt };
+  const annotations = { mediaType: blob.mediaType, diffID: diffId, size: blob.size, ...created };
+  return { blob: blob.digest, annotations };
+}
+
+/** Equal contents give equal bytes. @param buildkit what BuildKit shall find in it; without it the layers alone */
+export function encodeCache(
+  contents: CacheContents,
+  options: DocumentOptions,
+  buildkit?: BuildkitPart,
+): EncodedCache {
   const annotated = options.form === 'config';
   const held = heldLayers(contents);
+  const loose = held.map((layer): ConfigLayer => ({
+    ...(annotated ? annotatedLayer(layer) : { blob: layer.blob.digest }),
+    parent: -1,
+  }));
   const config: CacheConfig = {
-    layers: held.map(({ blob, diffId, createdAt }): ConfigLayer => ({
-      blob: blob.digest,
-      parent: -1,
-      ...(annotated
-        ? {
-            annotations: {
-              mediaType: blob.mediaType,
-              diffID: diffId,
-              size: blob.size,
-              ...(createdAt === undefined ? {} : { createdAt }),
-            },
-          }
-        : {}),
-    })),
+    ...(buildkit ?? { layers: loose }),
     tsbuild: { version: CONTENTS_VERSION, ...contents },
   };
   const bytes = Buffer.from(JSON.stringify(config));
@@ -111,6 +124,8 @@ function manifestOf(
 export interface ReadCache {
   /** Several for an image of several platforms with a cache inside; none where another builder wrote it. */
   readonly contents: readonly CacheContents[];
+  /** What BuildKit's records in it say. */
+  readonly foreign: readonly ForeignCache[];
   readonly blobs: readonly Descriptor[];
 }
 
@@ -129,17 +144,20 @@ export async function decodeCache(
   const blobs = Array.isArray(listed) ? listed.filter(isDescriptor) : [];
   const config = manifest.config ?? blobs.find((blob) => blob.mediaType === CACHE_CONFIG_TYPE);
   if (!isDescriptor(config) || config.mediaType !== CACHE_CONFIG_TYPE)
-    return { contents: await readInlineCaches(manifest as Manifest | ImageIndex, readBlob), blobs };
+    return { ...(await readInlineCaches(manifest as Manifest | ImageIndex, readBlob)), blobs };
   return readConfig(
     parseJson<CacheConfig>(await readBlob(config)),
     blobs.filter((blob) => blob !== config),
   );
 }
 
-function readConfig({ tsbuild }: CacheConfig, listed: readonly Descriptor[]): ReadCache {
+function readConfig(config: CacheConfig, listed: readonly Descriptor[]): ReadCache {
+  const { tsbuild } = config;
   const own = tsbuild?.version === CONTENTS_VERSION ? checkContents(tsbuild) : undefined;
+  // What tsbuild wrote has the same steps under keys that take less to compute.
+  const foreign = own ? undefined : readForeignCache(config, listed);
   const held = own ? [...heldLayers(own).map((layer) => layer.blob), ...mountBlobs(own)] : [];
-  return { contents: own ? [own] : [], blobs: [...listed, ...held] };
+  return { contents: own ? [own] : [], foreign: foreign ? [foreign] : [], blobs: [...listed, ...held] };
 }
 
 function parseJson<T>(bytes: Buffer): T {

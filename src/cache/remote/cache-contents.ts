@@ -1,5 +1,6 @@
 import type { Layer } from '../../graph/contract.js';
 import type { Descriptor } from '../../oci/descriptor.js';
+import type { ReadContents } from '../cache-records.js';
 import { type Digest, isDigest } from '../../oci/digest.js';
 
 /** What a remote cache holds, whatever the backend. */
@@ -23,8 +24,10 @@ export interface CachedLayer {
   readonly contentDigest: Digest;
   readonly createdAt?: string;
   readonly blob: Descriptor;
-  /** Where an image keeps the blob, when the cache does not hold it itself. */
+  /** Where an image keeps the blob, which the cache does not hold itself unless it is `held`. */
   readonly origin?: string;
+  /** The cache has a copy of the image's blob, for builders that know no other place. */
+  readonly held?: boolean;
   /** The blob is as an image distributed it; exporters keep that form. */
   readonly distributed?: boolean;
 }
@@ -37,11 +40,12 @@ export interface CachedStep {
   readonly createdAt: string;
   /** Indexes into `layers`, base first. */
   readonly layers: readonly number[];
+  readonly contents?: ReadContents;
 }
 
 /** The blobs that the backend itself holds. */
 export function heldLayers({ layers }: CacheContents): readonly CachedLayer[] {
-  return layers.filter((layer) => layer.origin === undefined);
+  return layers.filter((layer) => layer.origin === undefined || layer.held);
 }
 
 /** The blobs of cache mounts, each once. */
@@ -53,7 +57,7 @@ export function mountBlobs({ mounts = [] }: CacheContents): Descriptor[] {
 /** The layers of a step as results have them. @param origin of the backend */
 export function layersOfStep(contents: CacheContents, step: CachedStep, origin: string): Layer[] {
   return step.layers.map((index) => {
-    const { distributed, ...layer } = contents.layers[index]!;
+    const { distributed, held: _held, ...layer } = contents.layers[index]!;
     return { ...layer, origin: layer.origin ?? origin, ...(distributed ? {} : { fromCache: true }) };
   });
 }
@@ -70,10 +74,15 @@ export function checkContents(value: unknown): CacheContents | undefined {
     step.keys.every((key) => isDigest(String(key))) &&
     Array.isArray(step.layers) &&
     step.layers.every(isIndex) &&
+    isContents(step.contents ?? []) &&
     typeof step.name === 'string' &&
     typeof step.createdAt === 'string';
   if (!steps.every(isStep) || !Array.isArray(mounts) || !mounts.every(isMount)) return undefined;
   return { layers, steps, mounts };
+}
+
+function isContents(contents: unknown): boolean {
+  return Array.isArray(contents) && contents.every((digest) => digest === null || isDigest(String(digest)));
 }
 
 function isMount(mount: Partial<CachedMount> | null): boolean {

@@ -1,11 +1,16 @@
 import type { Layer, LayerBlobs, TransferListener } from '../../graph/contract.js';
+import type { Vertex } from '../../graph/definition.js';
 import { throwIfAborted } from '../../errors.js';
 import { type Compression, type Descriptor, layerCompression } from '../../oci/descriptor.js';
 import type { Digest } from '../../oci/digest.js';
 import { inParallel } from '../../oci/registry/push.js';
+import type { ReadContents } from '../cache-records.js';
 import type { ContentStore } from '../content-store.js';
+import type { BuildkitGraph } from './buildkit-graph.js';
 import type { CacheBackend } from './cache-backend.js';
 import {
+  annotatedLayer,
+  type BuildkitPart,
   decodeCache,
   type DocumentOptions,
   encodeCache,
@@ -21,16 +26,20 @@ const UPLOADS_AT_ONCE = 4;
 
 /** A result with the keys under which others shall find it. */
 export interface ExportStep {
+  readonly vertex: Vertex;
   readonly keys: readonly Digest[];
   readonly name: string;
   readonly createdAt: string;
   readonly layers: readonly Layer[];
+  readonly contents?: ReadContents | undefined;
 }
 
 export interface CacheExportOptions extends Omit<DocumentOptions, 'form'> {
   readonly compression: Compression;
   /** Also layers that have another compression already. */
   readonly forceCompression: boolean;
+  /** Layers of images in registries are copied, which BuildKit needs; without them it has no records. */
+  readonly baseLayers: boolean;
 }
 
 /** Cache mounts that an export takes along. */
@@ -69,15 +78,21 @@ export async function exportCache(
   steps: readonly ExportStep[],
   backend: CacheBackend,
   options: CacheExportOptions,
-  deps: CacheExportDependencies & { readonly mounts?: ExportMounts | undefined },
+  deps: CacheExportDependencies & {
+    readonly mounts?: ExportMounts | undefined;
+    readonly graph: BuildkitGraph;
+  },
 ): Promise<CacheExportStats> {
-  const { contents, uploads: layers } = await collect(steps, backend, options, deps);
+  const { contents: collected, uploads: layers } = await collect(steps, backend, options, deps);
   const bytes = await backend.resolve(deps.signal);
   const earlier = bytes && (await readEarlier(bytes, backend, deps));
   const sent: Descriptor[] = [];
   const mounts = deps.mounts && (await exportMounts(deps.mounts, earlier, backend, sent, deps.signal));
+  const { contents, buildkit } = options.baseLayers
+    ? await addBuildkit(steps, collected, backend, deps.graph)
+    : { contents: collected };
   const all = mounts && mounts.length > 0 ? { ...contents, mounts } : contents;
-  const encoded = encodeCache(all, { ...options, form: backend.form });
+  const encoded = encodeCache(all, { ...options, form: backend.form }, buildkit);
   if (bytes?.equals(encoded.document.bytes)) return { steps: steps.length, uploads: 0, uploadedBytes: 0 };
   const known = new Set(earlier?.blobs.map((blob) => blob.digest));
   await inParallel([...layers, ...configOf(encoded)], UPLOADS_AT_ONCE, async (upload) => {
@@ -129,7 +144,8 @@ async function collect(
   for (const layer of unique) {
     const cached = await describeLayer(layer, options, deps);
     layers.push(cached);
-    if (cached.origin === undefined) uploads.push(layerUpload(layer, cached.blob, backend, deps));
+    if (cached.origin === undefined || cached.held)
+      uploads.push(layerUpload(layer, cached.blob, backend, deps));
   }
   const written = sorted.map(({ keys, name, createdAt, layers: own }): CachedStep => ({
     keys: keys.toSorted(),
@@ -140,20 +156,49 @@ async function collect(
   return { contents: { layers, steps: written }, uploads };
 }
 
+/** The steps with BuildKit's digests as well. */
+async function addBuildkit(
+  steps: readonly ExportStep[],
+  collected: CacheContents,
+  backend: CacheBackend,
+  graph: BuildkitGraph,
+): Promise<{ contents: CacheContents; buildkit: BuildkitPart }> {
+  const { writeRecords } = await import('./buildkit-records.js');
+  const cached = new Map(collected.layers.map((layer) => [layer.diffId, layer]));
+  const inConfig = (layer: CachedLayer) =>
+    backend.form === 'config' ? annotatedLayer(layer) : { blob: layer.blob.digest };
+  const { contents, ...buildkit } = await writeRecords(
+    steps.map(({ vertex, createdAt, layers, contents: known }) => ({
+      vertex,
+      createdAt,
+      layers: layers.map(({ diffId }) => inConfig(cached.get(diffId)!)),
+      contents: known,
+    })),
+    graph,
+  );
+  const reads = new Map(steps.map(({ vertex, keys }) => [keys.toSorted()[0], contents.get(vertex.digest)]));
+  const written = collected.steps.map((step) => {
+    const read = reads.get(step.keys[0]);
+    return read ? { ...step, contents: read } : step;
+  });
+  return { contents: { ...collected, steps: written }, buildkit };
+}
+
 /**
- * A layer of an image in a registry stays there; whoever imports the step has the image's name from its own FROM. Layers
+ * A layer of an image in a registry need not be copied; whoever imports the step here has the image's name from its own FROM. Layers
  * that builds made come in the wanted compression, unless they are there in another one and nobody insists.
  */
 async function describeLayer(
   layer: Layer,
-  { compression, forceCompression }: CacheExportOptions,
+  { compression, forceCompression, baseLayers }: CacheExportOptions,
   { layers, signal, onProgress }: CacheExportDependencies,
 ): Promise<CachedLayer> {
   const { diffId, contentDigest, createdAt, blob, origin, fromCache } = layer;
   const about = { diffId, contentDigest, ...(createdAt === undefined ? {} : { createdAt }) };
   if (blob && !fromCache) {
     const isInRegistry = origin?.startsWith('docker-image://');
-    return { ...about, blob: plain(blob), distributed: true, ...(isInRegistry ? { origin } : {}) };
+    const place = isInRegistry ? { origin, ...(baseLayers ? { held: true } : {}) } : {};
+    return { ...about, blob: plain(blob), distributed: true, ...place };
   }
   if (blob && (!forceCompression || layerCompression(blob.mediaType) === compression))
     return { ...about, blob: plain(blob) };

@@ -6,6 +6,9 @@ import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Descriptor } from '../../oci/descriptor.js';
 import { type Digest, matchesDigest } from '../../oci/digest.js';
 import type { CacheRecord, CacheRecords } from '../cache-records.js';
+import type { BuildkitMatcher } from './buildkit-match.js';
+import type { BuildkitGraph } from './buildkit-graph.js';
+import type { Vertex } from '../../graph/definition.js';
 import type { CacheBackend } from './cache-backend.js';
 import { decodeCache, type ReadCache } from './cache-config.js';
 import { type CacheContents, type CachedMount, type CachedStep, layersOfStep } from './cache-contents.js';
@@ -31,6 +34,7 @@ export interface ImportingRecordsOptions {
 
 interface Imported {
   readonly backend: CacheBackend;
+  readonly foreign: ReadCache['foreign'];
   readonly mounts: readonly CachedMount[];
   readonly steps: ReadonlyMap<Digest, { readonly step: CachedStep; readonly contents: CacheContents }>;
 }
@@ -43,6 +47,7 @@ interface Imported {
 export class ImportingRecords {
   readonly #options: ImportingRecordsOptions;
   #imported: Promise<readonly Imported[]> | undefined;
+  readonly #matchers = new Map<Imported, { graph: BuildkitGraph; matchers: readonly BuildkitMatcher[] }>();
 
   constructor(options: ImportingRecordsOptions) {
     this.#options = options;
@@ -59,12 +64,44 @@ export class ImportingRecords {
       const { step, contents } = found;
       const result = createSnapshotResult(layersOfStep(contents, step, backend.origin));
       if (!isAvailable(result)) continue;
-      const { name, createdAt, keys } = step;
-      const record: CacheRecord = { result, name, createdAt, keys, importedFrom: backend.place };
-      for (const each of keys) records.save(each, record);
+      const { layers: _layers, ...about } = step;
+      const record: CacheRecord = { ...about, result, importedFrom: backend.place };
+      for (const each of step.keys) records.save(each, record);
       return record;
     }
     return undefined;
+  }
+
+  /** Whether some cache has records of BuildKit. */
+  async hasForeign(): Promise<boolean> {
+    this.#imported ??= this.#importAll();
+    return (await this.#imported).some(({ foreign }) => foreign.length > 0);
+  }
+
+  /** The same by BuildKit's digests, where a cache has records of BuildKit. Saves nothing. */
+  async findForeign(
+    vertex: Vertex,
+    graph: BuildkitGraph,
+  ): Promise<{ result: SnapshotResult; importedFrom: string } | undefined> {
+    this.#imported ??= this.#importAll();
+    for (const imported of await this.#imported) {
+      for (const matcher of await this.#matchersOf(imported, graph)) {
+        const result = await matcher.find(vertex, imported.backend.origin);
+        if (result && this.#options.isAvailable(result))
+          return { result, importedFrom: imported.backend.place };
+      }
+    }
+    return undefined;
+  }
+
+  async #matchersOf(imported: Imported, graph: BuildkitGraph): Promise<readonly BuildkitMatcher[]> {
+    if (imported.foreign.length === 0) return [];
+    const known = this.#matchers.get(imported);
+    if (known?.graph === graph) return known.matchers;
+    const { BuildkitMatcher: Matcher } = await import('./buildkit-match.js');
+    const matchers = imported.foreign.map((cache) => new Matcher(cache, graph));
+    this.#matchers.set(imported, { graph, matchers });
+    return matchers;
   }
 
   /**
@@ -109,20 +146,26 @@ export class ImportingRecords {
     try {
       const read = await readCache(backend, signal);
       const steps: Map<Digest, { step: CachedStep; contents: CacheContents }> = new Map();
+      const foreign = read?.foreign ?? [];
       let count = 0;
       for (const contents of read?.contents ?? []) {
         count += contents.steps.length;
         for (const step of contents.steps) for (const key of step.keys) steps.set(key, { step, contents });
       }
+      if (count === 0) count = foreign.reduce((sum, { records }) => sum + recordsWithLayers(records), 0);
       listener.done(backend, read && count);
       const mounts = (read?.contents ?? []).flatMap((contents) => contents.mounts ?? []);
-      return { backend, steps, mounts };
+      return { backend, steps, mounts, foreign };
     } catch (error) {
       throwIfAborted(signal);
       listener.failed(backend, error);
       return undefined;
     }
   }
+}
+
+function recordsWithLayers(records: ReadCache['foreign'][number]['records']): number {
+  return records.filter(({ results }) => results.length > 0).length;
 }
 
 /** What the backend holds, or undefined where it holds nothing yet. @throws CACHE_INVALID, and what the backend throws */

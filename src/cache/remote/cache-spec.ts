@@ -25,7 +25,7 @@ const S3_PLACE = [
   'name',
 ];
 const GHA_PLACE = ['url', 'url_v2', 'token', 'scope'];
-const EXPORT = ['mode', 'ignore-error', 'compression', 'force-compression', 'mounts'];
+const EXPORT = ['mode', 'ignore-error', 'compression', 'force-compression', 'base-layers', 'mounts'];
 const MANIFEST = ['image-manifest', 'oci-mediatypes'];
 
 const ATTRIBUTES: Readonly<Record<CacheType, Readonly<Record<CacheDirection, readonly string[]>>>> = {

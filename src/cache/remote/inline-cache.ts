@@ -5,6 +5,7 @@ import type { Digest } from '../../oci/digest.js';
 import type { ImageConfig } from '../../oci/image-config.js';
 import type { ImageIndex, Manifest } from '../../oci/manifest.js';
 import type { Layer } from '../../graph/contract.js';
+import { type ForeignCache, readForeignCache } from './buildkit-config.js';
 import type { ConfigRecord } from './cache-config.js';
 import { type CacheContents, type CachedStep, checkContents, isDescriptor } from './cache-contents.js';
 import type { ExportStep } from './cache-export.js';
@@ -23,12 +24,20 @@ interface InlineContents {
   readonly steps: readonly CachedStep[];
 }
 
-/** Members for the config of an image with these layers: the steps whose layers are the image's first ones. */
-export function inlineCache(steps: readonly ExportStep[], layers: readonly Layer[]): Record<string, unknown> {
+/** The steps whose layers are the image's first ones. */
+export function inlineSteps(steps: readonly ExportStep[], layers: readonly Layer[]): ExportStep[] {
   const isStart = (step: ExportStep) =>
     step.layers.length <= layers.length &&
     step.layers.every((layer, i) => layer.diffId === layers[i]!.diffId);
-  const own = steps.filter((step) => step.layers.length > 0 && isStart(step));
+  return steps.filter((step) => step.layers.length > 0 && isStart(step));
+}
+
+/** Members for the config of an image with these layers. @param own of `inlineSteps` @param records of BuildKit, for these */
+export function inlineCache(
+  own: readonly ExportStep[],
+  layers: readonly Layer[],
+  records: readonly ConfigRecord[],
+): Record<string, unknown> {
   const written = own.map(({ keys, name, createdAt, layers: { length } }) => ({
     keys: keys.toSorted(),
     name,
@@ -37,9 +46,6 @@ export function inlineCache(steps: readonly ExportStep[], layers: readonly Layer
   }));
   const sorted = written.toSorted(
     (a, b) => a.layers.length - b.layers.length || (a.keys[0]! < b.keys[0]! ? -1 : 1),
-  );
-  const records = sorted.flatMap(({ keys, createdAt, layers: indexes }) =>
-    keys.map((digest): ConfigRecord => ({ layers: [{ layer: indexes.length - 1, createdAt }], digest })),
   );
   const contents: InlineContents = {
     layers: layers.map(({ contentDigest, createdAt, blob, fromCache }) => ({
@@ -55,6 +61,11 @@ export function inlineCache(steps: readonly ExportStep[], layers: readonly Layer
   };
 }
 
+export interface InlineCaches {
+  readonly contents: readonly CacheContents[];
+  readonly foreign: readonly ForeignCache[];
+}
+
 /**
  * The caches inside of an image, one for each platform that has one. @param readBlob asked for manifests and configs
  * @throws CACHE_INVALID where the document is no image
@@ -62,13 +73,17 @@ export function inlineCache(steps: readonly ExportStep[], layers: readonly Layer
 export async function readInlineCaches(
   document: Manifest | ImageIndex,
   readBlob: (blob: Descriptor) => Promise<Buffer>,
-): Promise<CacheContents[]> {
+): Promise<InlineCaches> {
   if ('manifests' in document && isIndexType(document.mediaType ?? document.manifests[0]?.mediaType ?? '')) {
     const images = document.manifests.filter((each) => each.platform?.os !== 'unknown');
     const nested = await Promise.all(
       images.map(async (image) => JSON.parse((await readBlob(image)).toString('utf8')) as Manifest),
     );
-    return (await Promise.all(nested.map((manifest) => readInlineCaches(manifest, readBlob)))).flat();
+    const read = await Promise.all(nested.map((each) => readInlineCaches(each, readBlob)));
+    return {
+      contents: read.flatMap(({ contents }) => contents),
+      foreign: read.flatMap(({ foreign }) => foreign),
+    };
   }
   const manifest = document as Manifest;
   if (!isDescriptor(manifest.config) || !Array.isArray(manifest.layers))
@@ -78,7 +93,8 @@ export async function readInlineCaches(
   const config = JSON.parse((await readBlob(manifest.config)).toString('utf8')) as ImageConfig &
     Record<string, unknown>;
   const own = config[OWN_KEY] as Partial<InlineContents> | undefined;
-  if (!Array.isArray(own?.layers) || own.layers.length !== manifest.layers.length) return [];
+  if (!Array.isArray(own?.layers) || own.layers.length !== manifest.layers.length)
+    return { contents: [], foreign: readInlineRecords(config, manifest) };
   const layers = own.layers.map((layer, i) => ({
     ...layer,
     diffId: config.rootfs?.diff_ids?.[i],
@@ -86,5 +102,31 @@ export async function readInlineCaches(
   }));
   const contents = checkContents({ layers, steps: own.steps });
   if (!contents) throw new BuildError('CACHE_INVALID', 'its inline cache is damaged');
-  return [contents];
+  return { contents: [contents], foreign: [] };
+}
+
+/** BuildKit's records, whose layers are those of the image. */
+function readInlineRecords(
+  config: ImageConfig & Record<string, unknown>,
+  { layers }: Manifest,
+): ForeignCache[] {
+  const written = config[RECORDS_KEY];
+  const diffIds = config.rootfs?.diff_ids;
+  if (typeof written !== 'string' || diffIds?.length !== layers.length) return [];
+  const records = parseRecords(written);
+  const chain = layers.map(({ digest, mediaType, size }, i) => ({
+    blob: digest,
+    parent: i - 1,
+    annotations: { mediaType, size, diffID: diffIds[i]! },
+  }));
+  const foreign = records && readForeignCache({ layers: chain, records }, []);
+  return foreign ? [foreign] : [];
+}
+
+function parseRecords(written: string): readonly ConfigRecord[] | undefined {
+  try {
+    return JSON.parse(Buffer.from(written, 'base64').toString('utf8')) as readonly ConfigRecord[];
+  } catch {
+    return undefined;
+  }
 }

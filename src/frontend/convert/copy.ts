@@ -53,6 +53,7 @@ export async function convertCopy(
     kind: 'copy',
     destination: target,
     destinationIsDirectory: isDirectoryWord(destination),
+    ...(destination.endsWith('/.') ? { endsInDot: true } : {}),
     ...(chown === '' ? {} : { owner: parseOwner(chown) }),
     ...(chmod === '' ? {} : { mode: parseMode(chmod, command) }),
     ...(timestampSec === undefined ? {} : { timestampSec }),

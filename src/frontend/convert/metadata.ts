@@ -64,7 +64,7 @@ export function convertArg(
         ? values.globals.get(name)
         : expandIn(context, state, fallback, command.location);
     const value = given ?? fallbackValue();
-    if (value !== undefined && !name.startsWith('BUILDKIT_SBOM_SCAN_')) state.env.set(name, value);
+    if (value !== undefined && !name.startsWith('BUILDKIT_SBOM_SCAN_')) state.setVariable(name, value);
     lintSecretName('ARG', name, value ?? '', command.location, context.linter);
     context.outline.addArg(name, value, command, fallback === undefined && values.globals.has(name));
     state.buildArgs.push({ name, value });

@@ -122,6 +122,7 @@ export class Sources {
     return addVertex(this.#context, op, [], {
       name,
       location,
+      imageDigest: resolved.rootDigest,
       ...(stage ? { stage: String(stage.index) } : {}),
       position: stage ? `${positionOf(stage)}#0` : `image ${resolved.displayName}`,
     });

@@ -31,7 +31,7 @@ export class StageState {
   imagePlatform: Platform | undefined;
   history: HistoryEntry[] = [];
   baseHistoryLength = 0;
-  /** ENV and ARG in one map, in order; later wins. */
+  /** ENV and ARG in one map, in the order in which they were last set. */
   env = new Map<string, string>();
   /** ARGs in the order of their declaration. */
   readonly buildArgs: { name: string; value: string | undefined }[] = [];
@@ -97,6 +97,12 @@ export class StageState {
     entries[at] = `${name}=${value}`;
     places.set(name, at);
     this.config.Env = entries;
+    this.setVariable(name, value);
+  }
+
+  /** Sets a variable of the steps alone: one that was there comes last, as BuildKit has it. */
+  setVariable(name: string, value: string): void {
+    this.env.delete(name);
     this.env.set(name, value);
   }
 
@@ -114,7 +120,7 @@ export class StageState {
 
   #setFromEntry(entry: string): void {
     const equals = entry.indexOf('=');
-    if (equals > 0) this.env.set(entry.slice(0, equals), entry.slice(equals + 1));
+    if (equals > 0) this.setVariable(entry.slice(0, equals), entry.slice(equals + 1));
   }
 
   get workingDirectory(): string {

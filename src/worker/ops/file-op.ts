@@ -65,7 +65,7 @@ function opDigest(op: FileOp): Digest {
 
 function actionKey(action: FileAction): unknown {
   if (action.kind !== 'copy') return action;
-  const { source, input: _input, ...rest } = action;
+  const { source, input: _input, endsInDot: _end, ...rest } = action;
   return { ...rest, source: action.parents || hasWildcard(source) ? source : baseName(source) };
 }
 

@@ -81,6 +81,7 @@ export class ImageSource implements ImageResolver {
         ...(reference.tag === undefined ? {} : { tag: reference.tag }),
       }),
       digest: parts.descriptor.digest,
+      rootDigest: root.digest,
       platform: parts.platform,
       config: parts.config,
     };
@@ -94,8 +95,9 @@ export class ImageSource implements ImageResolver {
   ): Promise<ResolvedImage> {
     const reference = parseLayoutReference(name);
     const directory = resolvePath(reference.directory);
+    const root = findInLayout({ ...reference, directory });
     const parts = await this.#parts(
-      findInLayout({ ...reference, directory }),
+      root,
       layoutOrigin(directory),
       { wanted: platform, strict, name },
       signal,
@@ -104,6 +106,7 @@ export class ImageSource implements ImageResolver {
       identifier: `oci-layout://${directory}@${parts.descriptor.digest}`,
       displayName: name,
       digest: parts.descriptor.digest,
+      rootDigest: root.digest,
       platform: parts.platform,
       config: parts.config,
     };

@@ -19,6 +19,7 @@ export function imageResolver(config: Partial<ImageConfig> = {}, asked: string[]
         identifier: `docker-image://docker.io/library/${name}@${digestOf(name)}`,
         displayName: name,
         digest: digestOf(name),
+        rootDigest: digestOf(name),
         platform: name === 'other-platform' ? { os: 'linux', architecture: 's390x' } : platform,
         config: { ...LINUX, rootfs, history: [{ created_by: 'base' }], ...config },
       };
