@@ -1,5 +1,6 @@
 import { build } from './build.js';
 import { BuildError, StepFailures } from './errors.js';
+import { requireOwnDestinations } from './exporter/destinations.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { Digest } from './oci/digest.js';
 import type { BuildOptions, BuildResult, StoreOptions } from './options.js';
@@ -23,6 +24,7 @@ export async function buildTargets(
   targets: readonly TargetBuild[],
   { signal, onProgress, ...options }: StoreOptions,
 ): Promise<ReadonlyMap<string, BuildResult>> {
+  requireOwnDestinations(targets.map(({ name, options: { outputs = [] } }) => ({ owner: name, outputs })));
   // The lease keeps the results that others link to, which have no name, from being pruned.
   using store = openStore(options);
   const failure = new AbortController();

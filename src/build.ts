@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { openDeadline } from './deadline.js';
 import { sharesDisk, SpaceMaker, withSpace } from './disk-full.js';
 import { type Compilation, compile, withSource } from './compile.js';
+import { requireOwnDestinations } from './exporter/destinations.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
 import type { Definition } from './graph/definition.js';
@@ -60,6 +61,7 @@ async function buildWithin(
   signal: AbortSignal,
   vault: SecretVault,
 ): Promise<BuildResult> {
+  requireOwnDestinations([{ outputs: options.outputs ?? [] }]);
   const leaks = openLeakCheck(options, vault);
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
   using store = openStore({ ...options, openScan: () => leaks?.openLayer() });

@@ -1,6 +1,14 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { processStamp } from '../../src/cache/process-stamp.js';
 import { runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
@@ -82,5 +90,42 @@ describe('a docker archive that is exported again', function () {
     await tsbuild.must([context, '-o', `type=oci,tar=false,dest=${layout}`]);
     expect(existsSync(half)).to.equal(false);
     expect(existsSync(join(layout, 'index.json'))).to.equal(true);
+  });
+});
+
+describe('two outputs of one build', function () {
+  this.timeout(60_000);
+  const tsbuild = tsbuildIn(tmpDir());
+  const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY data /\n', data: 'x' });
+
+  /** The error's line; empty where the build went well. */
+  async function build(cwd: string, ...outputs: string[]): Promise<string> {
+    const flags = outputs.flatMap((output) => ['-o', output]);
+    const { status, stderr } = await tsbuild.run([context, '-q', ...flags], { cwd });
+    expect(status, stderr).to.equal(stderr === '' ? 0 : 2);
+    return stderr.split('\n')[0]!;
+  }
+
+  it('are refused before anything runs where they would write one file, directory or standard output', async () => {
+    const cwd = tmpDir();
+    mkdirSync(join(cwd, 'd'));
+    const cases = [
+      ['type=docker,dest=x.tar', 'type=oci,dest=d/../x.tar', '"d/../x.tar": type=docker and type=oci'],
+      ['type=oci,dest=layout,tar=false', 'layout', '"layout": type=oci and type=local'],
+      ['same', './same', '"./same": type=local and type=local'],
+      ['type=tar', 'type=oci,dest=-', 'standard output: type=tar and type=oci'],
+    ] as const;
+    for (const [one, other, named] of cases)
+      expect(await build(cwd, one, other)).to.equal(`error: two outputs write to ${named}`);
+    expect(readdirSync(cwd)).to.deep.equal(['d']);
+  });
+
+  it('may write to other places, into each other, and to one device', async () => {
+    const cwd = tmpDir();
+    expect(
+      await build(cwd, 'type=docker,dest=x.tar', 'type=oci,dest=y.tar', 'out', 'type=tar,dest=out/z.tar'),
+    ).to.equal('');
+    expect(await build(cwd, 'type=docker,dest=/dev/null', 'type=tar,dest=/dev/null')).to.equal('');
+    expect(readdirSync(cwd)).to.deep.equal(['out', 'x.tar', 'y.tar']);
   });
 });

@@ -175,4 +175,20 @@ target "slow" {
     expect(await refused('network = "host"')).to.equal('1 NOT_PERMITTED');
     expect(await refused('network = "host"', '--allow', 'network.host')).to.equal('0 ');
   });
+
+  it('nothing where two targets write one archive; into one directory they may write', async () => {
+    const bake = async (output: string) => {
+      const target = (name: string) =>
+        `target "${name}" {\n  dockerfile-inline = "FROM scratch\\nCOPY ${name} /"\n  output = ["${output}"]\n}\n`;
+      const cwd = makeContext({ 'docker-bake.hcl': target('a') + target('b'), a: 'a', b: 'b' });
+      return { cwd, ...(await tsbuild.run(['bake', 'a', 'b'], { cwd })) };
+    };
+    const refused = await bake('type=oci,dest=x.tar');
+    expect([refused.status, readdirSync(refused.cwd)]).to.deep.equal([2, ['a', 'b', 'docker-bake.hcl']]);
+    expect(refused.stderr).to.match(
+      /two outputs write to "\S*x\.tar": type=oci of target "a" and type=oci of target "b"/,
+    );
+    const shared = await bake('out');
+    expect([shared.status, readdirSync(join(shared.cwd, 'out'))]).to.deep.equal([0, ['a', 'b']]);
+  });
 });
