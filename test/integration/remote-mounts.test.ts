@@ -12,11 +12,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { type ActionsCache, startActionsCache } from '../kit/actions-cache.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { differences, readTree } from '../kit/image-tree.js';
 import { needs } from '../kit/needs.js';
+import { type Registry, startRegistry } from '../kit/registry.js';
+import { s3Attributes, type S3Server, startS3Server } from '../kit/s3-server.js';
 import { runAsStoreOwner } from '../kit/store-owner.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -173,5 +176,63 @@ describe('cache mounts in remote caches', function () {
     const { stderr } = await run(other, 'ls /cache > /list', ...from());
     expect(stderr).to.contain('of a cache mount has other bytes');
     expect(readdirSync(mountOf(other))).to.deep.equal([]);
+  });
+
+  describe('on every backend that takes them', () => {
+    let registry: Registry | undefined;
+    let s3: S3Server | undefined;
+    let actions: ActionsCache | undefined;
+
+    before(async function () {
+      needs(this, { program: 'docker-registry' });
+      registry = await startRegistry();
+      s3 = await startS3Server();
+      actions = await startActionsCache();
+    });
+
+    after(async () => {
+      await registry?.stop();
+      await s3?.stop();
+      await actions?.stop();
+    });
+
+    const places = {
+      registry: () => `type=registry,ref=${registry!.host}/mounts:cache`,
+      s3: () => {
+        const bucket = Object.entries(s3Attributes(s3!.host)).map(([key, value]) => `${key}=${value}`);
+        return ['type=s3', 'name=mounts', ...bucket].join(',');
+      },
+      gha: () => `type=gha,url_v2=${actions!.url},token=${actions!.token},scope=mounts`,
+    };
+
+    for (const [type, place] of Object.entries(places))
+      it(`go through type=${type}, and one file of a hundred costs less than 5 %`, async () => {
+        const flags = ['--cache-to', `${place()},mode=max,mounts=all`];
+        const one = newMachine();
+        await run(one, 'true');
+        const directory = mountOf(one);
+        for (let i = 0; i < 100; i++) writeFileSync(join(directory, String(i)), randomBytes(FILE_BYTES));
+        const all = Number(/blobs sent, (\d+) bytes/.exec((await run(one, 'true', ...flags)).stderr)![1]);
+        expect(all).to.be.greaterThan(100 * FILE_BYTES);
+        expect((await run(one, 'true', ...flags)).stderr).to.contain('nothing new to send');
+        writeFileSync(join(directory, '50'), randomBytes(FILE_BYTES));
+        const changed = Number(/blobs sent, (\d+) bytes/.exec((await run(one, 'true', ...flags)).stderr)![1]);
+        expect(changed)
+          .to.be.greaterThan(FILE_BYTES)
+          .and.lessThan(0.05 * all);
+        const other = newMachine();
+        await run(other, 'ls /cache > /list', '--cache-from', place());
+        expect(differences(readTree(directory), readTree(mountOf(other)))).to.deep.equal([]);
+      });
+
+    it('are refused with type=inline, which has no room for them', async () => {
+      const machine = newMachine();
+      await machine.must(['import', base, 'base']);
+      const context = makeContext({ Dockerfile: 'FROM base\nRUN true\n' });
+      const refused = await machine.run([context, '--cache-to', 'type=inline,mounts=all']);
+      expect(refused.status).to.equal(2);
+      expect(refused.stderr).to.contain('--cache-to type=inline has no "mounts"');
+      expect(refused.stderr).to.not.contain('CACHED').and.not.contain('DONE');
+    });
   });
 });
