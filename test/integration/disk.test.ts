@@ -80,6 +80,30 @@ describe('the size of the store', function () {
       expect(usage.prunableBytes).to.equal((await store.prune('--dry-run')).bytes);
     });
 
+    it('names everything, and fails never, while prune takes things away beside it', async () => {
+      const store = await storeWithBase();
+      for (let round = 0; round < 3; round++) {
+        const steps = Array.from({ length: 6 }, (_, i) => {
+          const mount = `--mount=type=cache,id=m${i},target=/c`;
+          return `RUN ${mount} echo ${round} ${i} | tee /c/x > /f${i}`;
+        });
+        const own = makeContext({ Dockerfile: ['FROM base', ...steps].join('\n') });
+        await store.build(own, '-t', 'gone');
+        await store.must(['rmi', 'gone']);
+        let isPruning = true;
+        const pruning = store.prune('--all').finally(() => (isPruning = false));
+        let looks = 0;
+        for (; isPruning || looks < 3; looks++) {
+          const [usage, shown] = await Promise.all([store.usage(), store.must(['du', '--verbose'])]);
+          for (const item of usage.items) expect(item.description, JSON.stringify(item)).to.match(/\S/);
+          const rows = shown.stdout.split('\n').filter((line) => / ago {2}/.test(line));
+          expect(rows.filter((row) => !/ ago {2,}\S.*? {2,}\S/.test(row))).to.deep.equal([]);
+          expect([shown.stderr, shown.stdout.match(/undefined|NaN/)]).to.deep.equal(['', null]);
+        }
+        expect((await pruning).removed.length).to.be.greaterThan(6);
+      }
+    });
+
     it('is read by people', async () => {
       const store = await storeWithBase();
       await store.build(context(), '-t', 'app');
