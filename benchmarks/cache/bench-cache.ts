@@ -151,7 +151,8 @@ async function main(): Promise<void> {
       // After each project: a run that is stopped keeps the projects that it finished.
       writeFileSync(file, `${JSON.stringify({ machine, results }, null, 2)}\n`);
       for (const [name, { steps, elapsedMs, fewer, wrong, more }] of tallies) {
-        const stale = fewer > 0 ? `, fewer in ${fewer} (${wrong} of them without the change)` : '';
+        const stale =
+          fewer > 0 ? `, fewer in ${fewer}${wrong > 0 ? ` (${wrong} images lack the change)` : ''}` : '';
         const beside = name === builders[0]!.name ? '' : `, more than tsbuild in ${more} builds${stale}`;
         console.log(
           `  ${name.padEnd(14)} ${String(steps).padStart(5)} steps  ${(elapsedMs / 1000).toFixed(1).padStart(7)} s${beside}`,
