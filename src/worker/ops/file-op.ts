@@ -79,7 +79,7 @@ async function inputDep(
     (action): action is CopyAction => action.kind === 'copy' && action.input === input,
   );
   if (typeof context !== 'string') {
-    const early = digestOfJson(await selectionDigests(context, actions));
+    const early = digestOfJson(await contextDigests(context, actions));
     context.save();
     return { early, files: () => listSelections(context, actions) };
   }
@@ -94,6 +94,18 @@ async function inputDep(
         : undefined;
     },
   };
+}
+
+async function contextDigests(context: LocalContext, actions: readonly CopyAction[]): Promise<Digest[]> {
+  const digests: Digest[] = [];
+  for (const action of actions)
+    digests.push(await context.selection(selectionOf(action), () => selectionDigest(context, action)));
+  return digests;
+}
+
+/** What decides a selection: all of the action but which input it is. */
+function selectionOf({ input: _input, ...selection }: CopyAction): unknown {
+  return selection;
 }
 
 async function selectionDigests(tree: SourceTree, actions: readonly CopyAction[]): Promise<Digest[]> {
@@ -129,7 +141,9 @@ async function makeLayer(
     if (action.kind === 'mkdir') planMakeDirectory(work, action, note);
     else if (action.kind === 'mkfile') planMakeFile(work, action, note);
     else {
-      const tree = contextOf(action.input) ?? (await treeOf(layersOf(inputs[action.input]), deps, job));
+      const context = contextOf(action.input);
+      await context?.confirm(selectionOf(action), () => selectionDigest(context, action));
+      const tree = context ?? (await treeOf(layersOf(inputs[action.input]), deps, job));
       const unpack: CopyListeners['unpack'] = async (match, directory, attributes) => {
         if (match.entry.type !== 'file') return false;
         const content = tree.content(match.resolved, match.entry);

@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError } from '../../errors.js';
 import { type ParentMatch, PatternMatcher } from '../../graph/pattern-matcher.js';
-import type { Digest } from '../../oci/digest.js';
+import { type Digest, digestOfJson } from '../../oci/digest.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import { type FileContent, fileState } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
 import { digestFile } from './file-digest.js';
+import { SelectionMemo } from './selection-memo.js';
 import type { SourceTree } from './source-tree.js';
 import { StatIndex } from './stat-index.js';
 
@@ -31,6 +32,12 @@ interface Scanned {
   readonly ignored: ParentMatch;
 }
 
+/** What is looked at while a selection is made. */
+interface Recorder {
+  readonly paths: Set<string>;
+  readonly directories: Set<string>;
+}
+
 /**
  * A directory of the caller as a source. Only what is asked for is looked at; every path is looked at once, so that all
  * instructions of a build see the same state. Everything belongs to root; sockets are not there; extended attributes are
@@ -41,8 +48,13 @@ export class LocalContext implements SourceTree {
   readonly place: string;
   readonly #matcher: PatternMatcher | undefined;
   readonly #mode: ContextMode;
+  readonly #ignorePatterns: readonly string[];
   readonly #index: StatIndex;
+  readonly #memo: SelectionMemo;
+  readonly #recorders = new Set<Recorder>();
+  readonly #recalled = new Map<Digest, Digest>();
   readonly #scanned = new Map<string, Scanned | undefined>();
+  readonly #names = new Map<string, readonly string[]>();
   readonly #lists = new Map<string, readonly string[]>();
   readonly #digests = new Map<string, Promise<Digest>>();
   #bytesThisTurn = 0;
@@ -56,7 +68,48 @@ export class LocalContext implements SourceTree {
     this.directory = directory;
     this.place = `the build context "${directory}"`;
     this.#matcher = ignorePatterns.length === 0 ? undefined : new PatternMatcher(ignorePatterns);
+    this.#ignorePatterns = ignorePatterns;
     this.#index = new StatIndex(statRoot, directory);
+    this.#memo = new SelectionMemo(statRoot, directory);
+  }
+
+  /**
+   * The digest of a selection that `make` makes by asking this context. It is known without that where nothing changed that was
+   * looked at for it.
+   * @param what plain data that says what is selected
+   */
+  async selection(what: unknown, make: () => Promise<Digest>): Promise<Digest> {
+    const key = this.#selectionKey(what);
+    const known = this.#recalled.get(key) ?? (await this.#memo.recall(key));
+    if (known !== undefined) {
+      this.#recalled.set(key, known);
+      return known;
+    }
+    const recorder: Recorder = { paths: new Set(), directories: new Set() };
+    this.#recorders.add(recorder);
+    try {
+      const digest = await make();
+      this.#keep(key, digest, recorder);
+      return digest;
+    } finally {
+      this.#recorders.delete(recorder);
+    }
+  }
+
+  /**
+   * Before the files of a selection are used: what was recalled of it must still be so.
+   * @throws CONTEXT_CHANGED
+   */
+  async confirm(what: unknown, make: () => Promise<Digest>): Promise<void> {
+    const key = this.#selectionKey(what);
+    const known = this.#recalled.get(key);
+    if (known === undefined) return;
+    if ((await make()) !== known) {
+      throw new BuildError('CONTEXT_CHANGED', `${this.place} changed while it was read`, {
+        hint: 'run the build again when nothing writes to it',
+      });
+    }
+    this.#recalled.delete(key);
   }
 
   lookup(path: string): LayerEntry | undefined {
@@ -67,9 +120,10 @@ export class LocalContext implements SourceTree {
   }
 
   list(path: string): readonly string[] {
+    for (const recorder of this.#recorders) this.#record(path, recorder);
     let names = this.#lists.get(path);
     if (!names) {
-      names = this.#readdir(path).filter((name) => {
+      names = this.#namesIn(path).filter((name) => {
         const child = joinPath(path, name);
         const scanned = this.#scan(child);
         return scanned !== undefined && this.#isVisible(child, scanned);
@@ -136,7 +190,34 @@ export class LocalContext implements SourceTree {
     }
   }
 
+  #selectionKey(what: unknown): Digest {
+    return digestOfJson(['selection', what, this.#ignorePatterns, this.#mode]);
+  }
+
+  #record(directory: string, { paths, directories }: Recorder): void {
+    if (directories.has(directory)) return;
+    directories.add(directory);
+    for (const name of this.#namesIn(directory)) paths.add(joinPath(directory, name));
+  }
+
+  /** A file that changed just now may change again without a trace, and a socket looks like nothing: no digest is kept then. */
+  #keep(key: Digest, digest: Digest, { paths, directories }: Recorder): void {
+    const seen = new Map([...paths].map((path) => [path, this.#seen(path)] as const));
+    for (const state of seen.values())
+      if (state && !state.hidden && !state.stat.isDirectory() && !this.#index.isSettled(state.stat)) return;
+    const lists = new Map([...directories].map((path) => [path, this.#namesIn(path).length] as const));
+    for (const directory of directories)
+      if (this.#namesIn(directory).some((name) => !seen.get(joinPath(directory, name)))) return;
+    this.#memo.keep(key, digest, { paths: seen, lists });
+  }
+
+  #seen(path: string): { stat: Stats; hidden: boolean } | undefined {
+    const scanned = this.#scan(path);
+    return scanned && { stat: scanned.stat, hidden: scanned.ignored.matched };
+  }
+
   #scan(path: string): Scanned | undefined {
+    for (const { paths } of this.#recorders) paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
     const scanned = path === '' || parent?.stat.isDirectory() ? this.#lstat(path, parent) : undefined;
@@ -165,6 +246,13 @@ export class LocalContext implements SourceTree {
     if (!scanned.ignored.matched) return true;
     if (!scanned.stat.isDirectory() || this.#matcher!.canSkipDirectory(path)) return false;
     return this.list(path).length > 0;
+  }
+
+  /** All names, ignored ones too. */
+  #namesIn(path: string): readonly string[] {
+    let names = this.#names.get(path);
+    if (!names) this.#names.set(path, (names = this.#readdir(path)));
+    return names;
   }
 
   #readdir(path: string): string[] {

@@ -1,4 +1,4 @@
-import { rmSync, type Stats } from 'node:fs';
+import { existsSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
@@ -85,11 +85,23 @@ export class StatIndex {
 
 /** Forgets what is known of a directory, since a file turned out to be another one than its times and size said. */
 export function forgetStatIndex(statRoot: string, directory: string): void {
-  rmSync(indexPath(statRoot, directory), { force: true });
+  const prefix = statFilePrefix(directory);
+  for (const name of existsSync(statRoot) ? readdirSync(statRoot) : [])
+    if (name.startsWith(prefix)) rmSync(join(statRoot, name), { force: true });
 }
 
 function indexPath(statRoot: string, directory: string): string {
   return join(statRoot, digestHex(digestOf(directory)));
+}
+
+/** A file beside the index of a directory, which is forgotten with it. */
+export function statFilePath(statRoot: string, directory: string, key: Digest): string {
+  const prefix = statFilePrefix(directory);
+  return join(statRoot, `${prefix}${digestHex(key).slice(prefix.length)}`);
+}
+
+function statFilePrefix(directory: string): string {
+  return digestHex(digestOf(directory)).slice(0, 32);
 }
 
 function load(path: string): Map<string, Known> {

@@ -1,0 +1,113 @@
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { readChecked, writeChecked } from '../../cache/checked-file.js';
+import type { Digest } from '../../oci/digest.js';
+import { statFilePath } from './stat-index.js';
+
+/** Selections of fewer paths are quicker to make than to remember. */
+const LEAST_PATHS = 256;
+const PATHS_PER_TURN = 20_000;
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+
+/** What was looked at to make a selection. */
+export interface Seen {
+  /** What each path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
+  readonly paths: ReadonlyMap<string, { readonly stat: Stats; readonly hidden: boolean } | undefined>;
+  /** Directories of which all names were asked for, with their number. */
+  readonly lists: ReadonlyMap<string, number>;
+}
+
+interface Memo {
+  readonly digest: Digest;
+  /** Joined by NUL. */
+  readonly paths: string;
+  /** `FIELDS` doubles for each path, base64. */
+  readonly rows: string;
+  readonly lists: readonly (readonly [directory: string, names: number])[];
+}
+
+const FIELDS = 5;
+
+/**
+ * Digests of big selections of a directory, each with the state of every path that was looked at for it. Where all of them are in
+ * that state again the digest is known, for an lstat of each path and nothing else.
+ */
+export class SelectionMemo {
+  readonly #statRoot: string;
+  readonly #directory: string;
+
+  constructor(statRoot: string, directory: string) {
+    this.#statRoot = statRoot;
+    this.#directory = directory;
+  }
+
+  async recall(key: Digest): Promise<Digest | undefined> {
+    const body = readChecked(this.#path(key));
+    if (body === undefined) return undefined;
+    const memo = JSON.parse(body) as Memo;
+    try {
+      return (await this.#isAsSeen(memo)) ? memo.digest : undefined;
+    } catch {
+      // Who reads the files says what is wrong with them.
+      return undefined;
+    }
+  }
+
+  /** Keeps a selection; a store that cannot be written costs time, not the build. */
+  keep(key: Digest, digest: Digest, { paths, lists }: Seen): void {
+    if (paths.size < LEAST_PATHS) return;
+    const rows = new Float64Array(paths.size * FIELDS);
+    let at = 0;
+    for (const seen of paths.values()) {
+      writeRow(rows, at, seen?.stat, seen?.hidden === true);
+      at += FIELDS;
+    }
+    const memo: Memo = {
+      digest,
+      paths: [...paths.keys()].join('\0'),
+      rows: Buffer.from(rows.buffer).toString('base64'),
+      lists: [...lists],
+    };
+    try {
+      writeChecked(this.#path(key), JSON.stringify(memo));
+    } catch {
+      return;
+    }
+  }
+
+  async #isAsSeen({ paths, rows: packed, lists }: Memo): Promise<boolean> {
+    for (const [directory, names] of lists)
+      if (readdirSync(join(this.#directory, directory)).length !== names) return false;
+    const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
+    const now = new Float64Array(FIELDS);
+    const base = `${this.#directory}/`;
+    let at = 0;
+    for (const path of paths.split('\0')) {
+      // Of what is hidden, and of directories, only the type and the mode are kept; their rows tell which they are.
+      const hidden = rows[at + 4] === HIDDEN;
+      writeRow(now, 0, lstatSync(base + path, { throwIfNoEntry: false }), hidden);
+      for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
+      at += FIELDS;
+      if (at % (PATHS_PER_TURN * FIELDS) === 0) await yieldToEvents();
+    }
+    return true;
+  }
+
+  #path(key: Digest): string {
+    return statFilePath(this.#statRoot, this.#directory, key);
+  }
+}
+
+/** In the place of the inode, which is never negative. */
+const HIDDEN = -1;
+
+function writeRow(rows: Float64Array, at: number, stat: Stats | undefined, hidden: boolean): void {
+  const isFile = stat !== undefined && !hidden && (stat.mode & S_IFMT) !== S_IFDIR;
+  rows[at] = stat === undefined ? 0 : hidden ? stat.mode & S_IFMT : stat.mode;
+  rows[at + 1] = isFile ? stat.size : 0;
+  rows[at + 2] = isFile ? stat.mtimeMs : 0;
+  rows[at + 3] = isFile ? stat.ctimeMs : 0;
+  rows[at + 4] = isFile ? stat.ino : hidden ? HIDDEN : 0;
+}
