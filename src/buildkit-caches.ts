@@ -37,12 +37,17 @@ export async function openBuildkitGraph(
   });
 }
 
+interface Search {
+  readonly graph: Promise<BuildkitGraph>;
+  /** What the inputs of steps are, as far as they were made or found. */
+  readonly results: Map<Digest, readonly Layer[]>;
+}
+
 /** Looks steps up in the records that BuildKit wrote. */
 export class BuildkitLookup {
   readonly #records: ImportingRecords;
   readonly #sources: DigestSources;
-  readonly #results = new Map<Digest, readonly Layer[]>();
-  readonly #graphs = new Map<Definition, Promise<BuildkitGraph>>();
+  readonly #searches = new Map<Definition, Search>();
 
   constructor(records: ImportingRecords, sources: DigestSources) {
     this.#records = records;
@@ -55,13 +60,30 @@ export class BuildkitLookup {
     inputs: readonly Result[] = [],
   ): Promise<FoundRecord | undefined> {
     if (!(await this.#records.hasForeign())) return undefined;
-    for (const [i, result] of inputs.entries())
-      if (result.kind === 'snapshot') this.#results.set(vertex.inputs[i]!.vertex, result.layers);
-    let graph = this.#graphs.get(definition);
-    if (!graph) {
-      graph = openBuildkitGraph(definition, this.#sources, ({ digest }) => this.#results.get(digest));
-      this.#graphs.set(definition, graph);
-    }
-    return this.#records.findForeign(vertex, await graph);
+    const known = inputs.flatMap((result, i) =>
+      result.kind === 'snapshot' ? [[vertex.inputs[i]!.vertex, result.layers] as const] : [],
+    );
+    const search = this.#searchWith(definition, known);
+    for (const [digest, layers] of known) search.results.set(digest, layers);
+    return this.#records.findForeign(vertex, await search.graph);
   }
+
+  /** One search for a solve; a build that starts again may have other results, and what was learned of the first ones is void. */
+  #searchWith(definition: Definition, known: readonly (readonly [Digest, readonly Layer[]])[]): Search {
+    const before = this.#searches.get(definition);
+    const isOther = ([digest, layers]: readonly [Digest, readonly Layer[]]) => {
+      const earlier = before?.results.get(digest);
+      return earlier !== undefined && !isSame(earlier, layers);
+    };
+    if (before && !known.some(isOther)) return before;
+    const results = new Map<Digest, readonly Layer[]>();
+    const graph = openBuildkitGraph(definition, this.#sources, ({ digest }) => results.get(digest));
+    const search = { graph, results };
+    this.#searches.set(definition, search);
+    return search;
+  }
+}
+
+function isSame(one: readonly Layer[], other: readonly Layer[]): boolean {
+  return one.length === other.length && one.every(({ diffId }, i) => diffId === other[i]!.diffId);
 }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { type ActionsCache, startActionsCache } from '../kit/actions-cache.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { type ContextEntry, makeContext } from '../kit/context.js';
@@ -168,6 +169,7 @@ describe('caches of tsbuild in BuildKit, and of BuildKit in tsbuild', function (
 
   describe('Docker 28 or newer', () => {
     let engine: Engine | undefined;
+    let actions: ActionsCache | undefined;
     let context: string;
     const text = () => NEW_STEPS(base);
 
@@ -176,42 +178,54 @@ describe('caches of tsbuild in BuildKit, and of BuildKit in tsbuild', function (
       // TSBUILD_DOCKER_ROOT names a root directory with docker.io, docker-cli and docker-buildx of Debian sid in it.
       if (root === undefined) return this.skip();
       engine = await startNewEngine(root);
+      actions = await startActionsCache();
       context = makeContext({ ...CONTEXT, Dockerfile: text() });
     });
 
-    after(() => engine?.stop());
+    after(async () => {
+      await engine?.stop();
+      await actions?.stop();
+    });
 
     const buildx = (...args: string[]) => engine!.docker('buildx', 'build', ...NO_NETWORK, ...args);
 
+    /** The same place in the words of both: of buildx to and from, of tsbuild. */
+    const placeFor = (type: 'registry' | 'local' | 'gha', name: string) => {
+      if (type === 'registry') return { place: `type=registry,ref=${name}-cache` };
+      if (type === 'local') return { place: `type=local,dest=${join(tmpDir(), 'cache')}` };
+      const { url, token } = actions!;
+      const place = `type=gha,url=${url},token=${token},scope=${name.split('/')[1]!.replace(':', '-')}`;
+      return { place, version: ',version=1' };
+    };
+    const source = (place: string) => place.replace(',dest=', ',src=');
+
     for (const mode of ['max', 'min'])
-      for (const type of ['registry', 'local'] as const) {
+      for (const type of ['registry', 'local', 'gha'] as const) {
         it(`finds every step in a cache of tsbuild, type=${type}, mode=${mode}`, async () => {
-          const dir = join(tmpDir(), 'cache');
           const name = `${registry.host}/ours-${type}-${mode}:1`;
-          const place = type === 'registry' ? `ref=${name}-cache` : `dest=${dir}`;
-          const to = `type=${type},${place},mode=${mode}`;
-          const flags = ['-t', name, '--push', '--cache-to', to, ...NO_NETWORK];
+          const { place, version = '' } = placeFor(type, name);
+          const flags = ['-t', name, '--push', '--cache-to', `${place},mode=${mode}`, ...NO_NETWORK];
           await tsbuildIn(tmpDir()).must(['build', context, ...flags]);
           await engine!.must('buildx', 'prune', '-af');
           const again = `${name}-again`;
-          const from = `type=${type},${place.replace('dest=', 'src=')}`;
-          const built = await buildx('-t', again, '--push', '--cache-from', from, context);
+          const built = await buildx(
+            ...['-t', again, '--push', '--cache-from', `${source(place)}${version}`, context],
+          );
           expectAllCached(built.stderr, text());
           expect(await printed(again)).to.equal(await printed(name));
         });
 
         it(`gives tsbuild every step, type=${type}, mode=${mode}`, async () => {
-          const dir = join(tmpDir(), 'cache');
           const name = `${registry.host}/theirs-${type}-${mode}:1`;
-          const place = type === 'registry' ? `ref=${name}-cache` : `dest=${dir}`;
-          const to = `type=${type},${place},mode=${mode}`;
+          const { place, version = '' } = placeFor(type, name);
+          const to = `${place}${version},mode=${mode}`;
           await engine!.must('buildx', 'prune', '-af');
           const built = await buildx('-t', name, '--push', '--provenance=false', '--cache-to', to, context);
           expect(built.status, built.stderr).to.equal(0);
           const again = `${name}-again`;
-          const from = `type=${type},${place.replace('dest=', 'src=')}`;
           const args = ['build', context, '-t', again, '--push', '--progress', 'plain'];
-          const { stderr } = await tsbuildIn(tmpDir()).must([...args, '--cache-from', from, ...NO_NETWORK]);
+          const flags = ['--cache-from', source(place), ...NO_NETWORK];
+          const { stderr } = await tsbuildIn(tmpDir()).must([...args, ...flags]);
           expectAllCached(stderr, text());
           expect(await printed(again)).to.equal(await printed(name));
         });

@@ -116,7 +116,8 @@ class ContentDigests {
   async #read(path: string, entry: LayerEntry, hash: ReturnType<typeof createHash>): Promise<void> {
     const { path: file, offset = 0, length } = this.#tree.content(path, entry);
     const own = createHash('sha256');
-    const fd = openSync(file, 'r');
+    const fd = openOrNothing(file);
+    if (fd === undefined) throw new NoDigest();
     try {
       for (let done = 0; done < length;) {
         const read = readSync(fd, buffer, 0, Math.min(buffer.length, length - done), offset + done);
@@ -184,6 +185,15 @@ class ContentDigests {
       this.#walk(state, { shown: joinPath(shown, name), path: child, entry: this.#entry(child) }, own);
     }
     if (above.at(-1) === at) above.pop();
+  }
+}
+
+/** A file that went since it was listed is no failure of the build, which does not read it. */
+function openOrNothing(file: string): number | undefined {
+  try {
+    return openSync(file, 'r');
+  } catch {
+    return undefined;
   }
 }
 

@@ -48,16 +48,26 @@ function convertCase(text: string): Promise<FrontendResult> {
   return convertText(text.replaceAll(BASE, 'base'), { imageResolver });
 }
 
-/** A graph whose context is a directory; what steps hold is not known. */
-function graphOf({ definition }: FrontendResult, directory: string): BuildkitGraph {
-  const context = new LocalContext(directory, [], { statRoot: tmpDir() });
+/**
+ * A graph whose context is a directory.
+ * @param made directories with what steps hold, by the name of the step; of others it is not known
+ */
+function graphOf(
+  { definition }: FrontendResult,
+  directory: string,
+  made: ReadonlyMap<string, string> = new Map(),
+): BuildkitGraph {
+  const open = (root: string) => new LocalContext(root, [], { statRoot: tmpDir() });
+  const context = open(directory);
   const ports: GraphPorts = {
     imageLayers: async () =>
       base.diffIds.map((diffId) => ({ diffId, contentDigest: diffId, origin: 'docker-image://base' })),
-    contentDigest: async ({ op }, selectors) =>
-      op.kind === 'source' && op.identifier.startsWith('local://')
-        ? contentOfContext(context, selectors)
-        : undefined,
+    contentDigest: async ({ op, options }, selectors) => {
+      const isContext = op.kind === 'source' && op.identifier.startsWith('local://');
+      const stage = made.get(options.name);
+      const tree = isContext ? context : stage === undefined ? undefined : open(stage);
+      return tree && contentOfContext(tree, selectors);
+    },
   };
   return new BuildkitGraph(definition, ports);
 }
@@ -138,6 +148,35 @@ describe('steps by the digests of BuildKit', () => {
       });
     });
   }
+
+  describe('what stages wrote', () => {
+    const made = { 'o/f': 'hi\n', 'o/l': { link: 'f' }, 'o/d': { directory: true } } as const;
+
+    it('stands for the stage, whatever wrote it', async () => {
+      const theirs = recorded.cases['stages']!;
+      const records = theirs.records!.map(({ inputs = [], ...record }) => ({
+        ...record,
+        inputs: inputs.map((links) => links.filter(({ selector }) => !selector)),
+      }));
+      const cache = readForeignCache({ ...theirs, records }, theirs.blobs)!;
+      const result = await convertCase(BUILDKIT_CASES['stages']!);
+      const stages = new Map([
+        ['[one 2/2] RUN mkdir -p /o/d; echo hi > /o/f; ln -s f /o/l', makeContext(made)],
+        ['[two 1/1] RUN echo two > /o/two', makeContext({ ...made, 'o/two': 'two\n' })],
+      ]);
+      const graph = graphOf(result, directory, stages);
+      const matcher = new BuildkitMatcher(cache, graph);
+      const found: string[] = [];
+      for (const vertex of stepsOf(result))
+        if (await matcher.find(vertex, ORIGIN)) found.push(vertex.options.name.replace(/^.*?\] /, ''));
+      expect(found).to.have.members([
+        'COPY --from=one /o/f /f',
+        'COPY --from=one /o /o',
+        'COPY --from=two /o/* /p/',
+        'COPY --from=one /o/f /o/l /several/',
+      ]);
+    });
+  });
 
   describe('what is not the same', () => {
     const found = async (text: string, change: (directory: string) => void = () => undefined) => {
