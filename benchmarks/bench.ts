@@ -79,10 +79,11 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
   load.makeContext(made, scale);
   const context = load.state === 'pulled' ? await pushImage(machinery, made) : made;
   const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
-  const dest = join(dir, 'out.tar');
-  const able = builders.filter((builder) => builder.command(context, load.output, dest));
+  const archiveOf = (builder: Builder) => join(dir, `${builder.name.replace(' ', '-')}.tar`);
+  const able = builders.filter((builder) => builder.command(context, load.output, archiveOf(builder)));
   const build = async (builder: Builder) => {
-    rmSync(dest, { force: true });
+    const dest = archiveOf(builder);
+    if (!load.keepsArchive || builder.needsEmptyPlace) rmSync(dest, { force: true });
     return (await measureRun(builder.command(context, load.output, dest)!)).elapsedMs;
   };
   const isPrimed = load.state === 'cached' || load.state === 'edited';
@@ -98,7 +99,7 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
     }
     if (load.limit) await measureLimit(load.limit, { context, rootfs: machinery.rootfs, blobs, dir }, times);
   }
-  for (const used of new Set([made, context])) rmSync(used, { recursive: true, force: true });
+  for (const used of [made, context, ...able.map(archiveOf)]) rmSync(used, { recursive: true, force: true });
   if (load.state === 'pulled') for (const builder of able) await builder.prepare(machinery.rootfsTar);
   return rowOf({ ...load, unit: 'ms' }, times);
 }

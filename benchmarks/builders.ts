@@ -15,6 +15,8 @@ export interface Builder {
   dropCache(): void;
   /** Drops its images too, `bench-base` with them. */
   dropImages(): void;
+  /** It refuses to write an archive where one is. */
+  readonly needsEmptyPlace?: boolean;
   /** Undefined where the builder cannot do that. */
   command(context: string, output: Output, dest: string): Command | undefined;
   /** Builds an image of a project; prints each step, for `stepsRun`. */
@@ -205,6 +207,7 @@ export function createBuildah(dir: string, engine?: string): Builder | undefined
   const buildahCat = 'id=$($0 from $1) && cat "$($0 mount $id)$2" && $0 rm $id > /dev/null';
   return {
     name: 'buildah',
+    needsEmptyPlace: true,
     prepare: async (rootfsTar) => {
       const name = spawnSync(buildah, [...storage, 'from', 'scratch'], { encoding: 'utf8' }).stdout.trim();
       run([buildah, ...storage, 'add', '-q', name, rootfsTar, '/']);
