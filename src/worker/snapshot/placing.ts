@@ -1,18 +1,22 @@
 import {
   chmodSync,
   closeSync,
+  fchmodSync,
+  futimesSync,
   linkSync,
   lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { createSpaceGuard } from '../../cache/free-space.js';
 import { BuildError } from '../../errors.js';
+import { isErrno } from '../sys/libc.js';
 import { inUserNamespace } from '../sys/namespaces.js';
 import { setOwner } from '../sys/subordinate-ids.js';
 import { makeNode, setXattr } from '../sys/syscalls.js';
@@ -22,6 +26,7 @@ import { parentPath } from './path-order.js';
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 const S_IFIFO = 0o010000;
+const S_ISGID = 0o2000;
 
 /** Where a file's content goes while it is read. */
 export interface ContentSink {
@@ -37,8 +42,18 @@ export class Placing {
   /** Devices that a user namespace does not let us make. */
   readonly #leftOut = new Set<string>();
 
+  readonly #guard: (bytes: number) => void;
+  /** What a new file gets without being told: saves two of seven system calls for most files. */
+  readonly #uid = process.geteuid!();
+  readonly #gid = process.getegid!();
+  readonly #umask = process.umask();
+  /** Whether some directory gives what is made in it a group of its own. */
+  #givesGroup: boolean;
+
   constructor(target: string) {
     this.#target = target;
+    this.#guard = createSpaceGuard(join(target, 'content'));
+    this.#givesGroup = (statSync(target).mode & S_ISGID) !== 0;
   }
 
   /** @throws TAR_INVALID for what would reach out of the target or that no file system holds */
@@ -70,20 +85,34 @@ export class Placing {
     }
   }
 
+  /** What has the name is only looked for when it is in the way: nearly all names of an archive come once. */
   #place(entry: LayerEntry, sink: ContentSink): void {
     const path = join(this.#target, entry.path);
-    const existing = lstatSync(path, { throwIfNoEntry: false });
-    const keeps = existing?.isDirectory() && entry.type === 'directory';
-    if (existing && !keeps) this.#clear(entry, path, existing.isDirectory());
     this.#leftOut.delete(entry.path);
+    try {
+      this.#make(entry, path, sink);
+      return;
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    const isDirectory = lstatSync(path).isDirectory();
+    if (isDirectory && entry.type === 'directory') this.#finishDirectory(entry, path);
+    else {
+      this.#clear(entry, path, isDirectory);
+      this.#make(entry, path, sink);
+    }
+  }
+
+  /** Fails with EEXIST where something has the name. */
+  #make(entry: LayerEntry, path: string, sink: ContentSink): void {
     switch (entry.type) {
       case 'file':
-        openFile(path, entry, sink);
+        this.#openFile(path, entry, sink);
         return;
       case 'directory':
-        if (!keeps) mkdirSync(path);
-        this.#made.add(entry.path);
-        break;
+        mkdirSync(path);
+        this.#finishDirectory(entry, path);
+        return;
       case 'symlink':
         symlinkSync(entry.linkName!, path);
         break;
@@ -112,7 +141,53 @@ export class Placing {
         makeNode(path, S_IFIFO | 0o600, 0, 0);
         break;
     }
-    applyAttributes(path, entry);
+    this.#applyAttributes(path, entry);
+  }
+
+  #finishDirectory(entry: LayerEntry, path: string): void {
+    this.#made.add(entry.path);
+    this.#givesGroup ||= (entry.mode & S_ISGID) !== 0;
+    this.#applyAttributes(path, entry);
+  }
+
+  #openFile(path: string, entry: LayerEntry, sink: ContentSink): void {
+    const isPlain = (entry.mode & ~0o777) === 0 && (entry.mode & this.#umask) === 0;
+    const fd = openSync(path, 'wx', isPlain ? entry.mode : 0o600);
+    sink.write = (chunk) => {
+      try {
+        this.#guard(chunk.length);
+        for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+      } catch (error) {
+        throw unpackError(entry, error);
+      }
+    };
+    sink.end = () => {
+      try {
+        this.#giveOwner(path, entry);
+        if (!isPlain) fchmodSync(fd, entry.mode);
+        setXattrs(path, entry);
+        futimesSync(fd, entry.mtimeSec, entry.mtimeSec);
+      } catch (error) {
+        throw unpackError(entry, error);
+      } finally {
+        closeSync(fd);
+      }
+    };
+  }
+
+  /** What this process makes has an owner by itself. */
+  #giveOwner(path: string, entry: LayerEntry): void {
+    const { uid, gid } = entry;
+    if (uid === this.#uid && gid === this.#gid && !this.#givesGroup) return;
+    setOwner(path, uid, gid, () => `"${shortened(entry.path)}" of the layer belongs to ${uid}:${gid}`);
+  }
+
+  /** Owner before mode, since chown drops setuid; xattrs after both, since chown drops capabilities. */
+  #applyAttributes(path: string, entry: LayerEntry): void {
+    this.#giveOwner(path, entry);
+    if (entry.type !== 'symlink') chmodSync(path, entry.mode);
+    setXattrs(path, entry);
+    if (entry.type !== 'directory') lutimesSync(path, entry.mtimeSec, entry.mtimeSec);
   }
 
   #clear(entry: LayerEntry, path: string, isDirectory: boolean): void {
@@ -146,27 +221,6 @@ function unpackError(entry: LayerEntry, error: unknown): unknown {
   );
 }
 
-function openFile(path: string, entry: LayerEntry, sink: ContentSink): void {
-  const fd = openSync(path, 'wx', 0o600);
-  const guard = createSpaceGuard(path);
-  sink.write = (chunk) => {
-    try {
-      guard(chunk.length);
-      for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
-    } catch (error) {
-      throw unpackError(entry, error);
-    }
-  };
-  sink.end = () => {
-    closeSync(fd);
-    try {
-      applyAttributes(path, entry);
-    } catch (error) {
-      throw unpackError(entry, error);
-    }
-  };
-}
-
 function placeHardlink(target: string, entry: LayerEntry, path: string): void {
   const source = join(target, entry.linkName!);
   const stat = lstatSync(source, { throwIfNoEntry: false });
@@ -187,17 +241,8 @@ function placeHardlink(target: string, entry: LayerEntry, path: string): void {
   linkSync(source, path);
 }
 
-/** Owner before mode, since chown drops setuid; xattrs after both, since chown drops capabilities. */
-function applyAttributes(path: string, entry: LayerEntry): void {
-  setOwner(
-    path,
-    entry.uid,
-    entry.gid,
-    () => `"${shortened(entry.path)}" of the layer belongs to ${entry.uid}:${entry.gid}`,
-  );
-  if (entry.type !== 'symlink') chmodSync(path, entry.mode);
-  for (const [name, value] of Object.entries(entry.xattrs ?? {})) setXattrWherePossible(path, name, value);
-  if (entry.type !== 'directory') lutimesSync(path, entry.mtimeSec, entry.mtimeSec);
+function setXattrs(path: string, { xattrs }: LayerEntry): void {
+  for (const name in xattrs) setXattrWherePossible(path, name, xattrs[name]!);
 }
 
 /** The listing keeps every attribute; a file system or namespace that refuses one must not end the build. */
