@@ -89,6 +89,15 @@ await Promise.all([
   }),
   build({
     ...common,
+    entryPoints: ['src/worker/snapshot/unpack-thread.ts'],
+    outfile: 'dist/unpack-thread.cjs',
+    format: 'cjs',
+    external: outside,
+    minifySyntax: true,
+    minifyWhitespace: true,
+  }),
+  build({
+    ...common,
     define,
     entryPoints: ['src/index.ts'],
     outfile: 'dist/index.js',

@@ -60,7 +60,7 @@ export function openStore(
     content,
     hasOrigin: (origin) => imageSource.hasOrigin(origin),
     lock,
-    fetchBlob: (layer, signal, onProgress) => imageSource.fetchBlob(layer, signal, onProgress),
+    fetchBlob: (...request) => imageSource.fetchBlob(...request),
     ...(options.openScan ? { openScan: options.openScan } : {}),
   });
   const dispose = () => {

@@ -8,6 +8,12 @@ import { BuildError, throwIfAborted } from '../errors.js';
 import { createSpaceGuard } from './free-space.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest.js';
 
+/** Hears of a blob's file while it is written: first where it is, then how much there is more of it. */
+export interface BlobFollower {
+  opened(path: string): void;
+  written(bytes: number): void;
+}
+
 /**
  * Blobs by digest in `content/blobs/sha256/<hex>`, so that `content/` is an OCI image layout.
  *
@@ -93,6 +99,7 @@ export class ContentStore {
       size?: number;
       signal?: AbortSignal;
       onCommit?: (digest: Digest) => void;
+      follower?: BlobFollower | undefined;
     } = {},
   ): Promise<{ digest: Digest; size: number }> {
     const temporary = this.temporaryPath();
@@ -102,12 +109,14 @@ export class ContentStore {
       let size = 0;
       const file = await open(temporary, 'wx');
       try {
+        expected.follower?.opened(temporary);
         for await (const chunk of source) {
           throwIfAborted(expected.signal);
           guard(chunk.length);
           hash.update(chunk);
           size += chunk.length;
           await file.writeFile(chunk);
+          expected.follower?.written(chunk.length);
         }
       } finally {
         await file.close();

@@ -9,8 +9,8 @@ export function ownRequire(): NodeJS.Require {
   return loaded;
 }
 
-/** ES modules have no `__filename` and a bundle has no `import.meta`, so the stack tells. */
-function ownFile(): string {
+/** The file with this code. ES modules have no `__filename` and a bundle has no `import.meta`, so the stack tells. */
+export function ownFile(): string {
   if (typeof __filename === 'string') return __filename;
   const url = /file:\/\/[^\s)]+?(?=:\d+:\d+)/.exec(new Error().stack ?? '')?.[0];
   return url === undefined ? `${process.cwd()}/x.js` : fileURLToPath(url);

@@ -10,6 +10,21 @@ export class BlockInput {
     this.#chunks = source[Symbol.asyncIterator]();
   }
 
+  /** `length` bytes of those that are at hand, where there are as many: a promise for each header takes longer than the header. */
+  readNow(length: number): Buffer | undefined {
+    return this.#current.length >= length ? this.#take(length) : undefined;
+  }
+
+  /** Between one and `most` bytes of those that are at hand. */
+  nextNow(most: number): Buffer | undefined {
+    return this.#current.length > 0 ? this.#take(Math.min(most, this.#current.length)) : undefined;
+  }
+
+  /** Whether so many bytes were at hand, and skipped. */
+  skipNow(length: number): boolean {
+    return this.readNow(length) !== undefined;
+  }
+
   /** `length` bytes; undefined at a clean end when that is allowed. */
   async read(length: number, mayEnd: boolean): Promise<Buffer | undefined> {
     if (this.#current.length >= length) return this.#take(length);

@@ -11,7 +11,13 @@ export interface ReadTarEntry extends TarEntry {
   /** Offset of the content in the archive. */
   readonly offset: number;
   /** The content, once, in order; what is not read is skipped when the next entry is asked for. */
-  readonly content: AsyncIterable<Uint8Array>;
+  readonly content: TarContent;
+}
+
+/** A file's bytes: those at hand without a promise, the others with one. */
+export interface TarContent extends AsyncIterable<Uint8Array> {
+  /** The next of the bytes that are at hand; undefined where there are none, and at the end. */
+  next(): Uint8Array | undefined;
 }
 
 const TYPES: Readonly<Record<string, TarEntryType>> = {
@@ -36,7 +42,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     const meta = new MetaHeaders();
     let entries = 0;
     for (;;) {
-      const block = await input.read(TAR_BLOCK, true);
+      const block = input.readNow(TAR_BLOCK) ?? (await input.read(TAR_BLOCK, true));
       if (!block) return;
       const header = decodeHeader(block, input.position);
       if (!header) break;
@@ -55,8 +61,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       const storedSize = type === 'file' ? entry.size : 0;
       const content = new EntryContent(input, storedSize);
       yield { ...entry, size: storedSize, offset, content };
-      await content.skip();
-      await input.skip(tarPadding(storedSize));
+      if (content.left > 0) await content.skip();
+      if (!input.skipNow(tarPadding(storedSize))) await input.skip(tarPadding(storedSize));
     }
     while (await input.next(Infinity));
   } finally {
@@ -232,13 +238,23 @@ function text(data: Buffer): string {
   return data.toString('utf8', 0, end < 0 ? data.length : end);
 }
 
-class EntryContent implements AsyncIterable<Uint8Array> {
+class EntryContent implements TarContent {
   readonly #input: BlockInput;
   #left: number;
 
   constructor(input: BlockInput, size: number) {
     this.#input = input;
     this.#left = size;
+  }
+
+  get left(): number {
+    return this.#left;
+  }
+
+  next(): Uint8Array | undefined {
+    const part = this.#left > 0 ? this.#input.nextNow(this.#left) : undefined;
+    this.#left -= part?.length ?? 0;
+    return part;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {

@@ -3,7 +3,8 @@ import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError, throwIfAborted } from '../../errors.js';
-import { digestFromHash } from '../../oci/digest.js';
+import type { Layer } from '../../graph/contract.js';
+import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
 import { inUserNamespace } from '../sys/namespaces.js';
 import { setXattr } from '../sys/syscalls.js';
@@ -13,6 +14,7 @@ import { type ContentSink, Placing, throughNoDirectory } from './placing.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 
 const ENTRIES_PER_TURN = 500;
+const EMPTY = new Uint8Array(0);
 
 /**
  * Reads a layer's tar into a listing, with the digest of each file. The later of two entries of one path wins; names are
@@ -36,16 +38,37 @@ export async function readLayer(
     if (!entry) continue;
     const sink: ContentSink = {};
     onEntry?.(entry, sink);
-    const digest = entry.type === 'file' ? await consume(read, sink) : undefined;
+    const reading = entry.type === 'file' ? consume(read, sink) : undefined;
+    const digest = typeof reading === 'object' ? await reading : reading;
     listing.add(digest ? { ...entry, digest, offset: read.offset } : entry);
   }
   return listing.finish();
 }
 
-async function consume(read: ReadTarEntry, sink: ContentSink) {
+/** Reads a file's content to its end; without a promise where all of it is at hand. */
+function consume({ content, size }: ReadTarEntry, sink: ContentSink): Digest | Promise<Digest> {
+  const first = content.next() ?? EMPTY;
+  if (first.length === size) {
+    try {
+      sink.write?.(first);
+    } finally {
+      sink.end?.();
+    }
+    return digestOf(first);
+  }
+  return consumeParts(first, content, sink);
+}
+
+async function consumeParts(
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+  sink: ContentSink,
+): Promise<Digest> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of read.content) {
+    hash.update(first);
+    sink.write?.(first);
+    for await (const chunk of rest) {
       hash.update(chunk);
       sink.write?.(chunk);
     }
@@ -115,6 +138,25 @@ function cleanPath(name: string, entryName: string): string {
     throw new BuildError('TAR_INVALID', `the archive's entry "${entryName}" points outside of its root`);
   }
   return parts.join('/');
+}
+
+/** The bytes of a layer's tar as they are unpacked from a blob. @throws BLOB_CORRUPT where they are not what the diffID names */
+export async function* checkedTar(
+  source: AsyncIterable<Uint8Array>,
+  { diffId, blob }: Pick<Layer, 'diffId' | 'blob'>,
+): AsyncIterable<Uint8Array> {
+  const hash = createHash('sha256');
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  const digest = digestFromHash(hash);
+  if (digest === diffId) return;
+  throw new BuildError(
+    'BLOB_CORRUPT',
+    `layer ${blob?.digest} unpacks to ${digest}; the image's config says ${diffId}`,
+    { hint: 'the image is damaged at its source; pull another tag or build it again' },
+  );
 }
 
 /**

@@ -1,24 +1,24 @@
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
-import type { ContentStore } from '../../cache/content-store.js';
+import type { BlobFollower, ContentStore } from '../../cache/content-store.js';
 import { processStamp } from '../../cache/process-stamp.js';
 import type { StateRoot } from '../../cache/state-root.js';
-import { BuildError } from '../../errors.js';
+import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer, LayerBlobs, LockAcquirer, TransferListener } from '../../graph/contract.js';
 import { compressZstd, decompress } from '../../oci/compression.js';
 import { compressGzip } from '../../oci/gzip.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
-import { type Digest, digestFromHash, digestHex } from '../../oci/digest.js';
+import { type Digest, digestHex } from '../../oci/digest.js';
 import { showWaiting } from '../sys/lock-holder.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
-import { extractLayer, readLayer } from './extract.js';
+import { checkedTar, extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
 import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
 import { loadLayerIndex, saveLayerIndex } from './layer-index-file.js';
 import { listChanges } from './pack.js';
 import { UnionView } from './union-view.js';
+import { Unpacking, WORTH_A_THREAD_BYTES } from './unpacking.js';
 
 export interface LayerStoreOptions {
   readonly state: StateRoot;
@@ -27,7 +27,12 @@ export interface LayerStoreOptions {
   readonly hasOrigin?: (origin: string) => boolean;
   readonly lock: LockAcquirer;
   /** Brings `layer.blob` into the content store, verified. */
-  readonly fetchBlob: (layer: Layer, signal: AbortSignal, onProgress?: TransferListener) => Promise<void>;
+  readonly fetchBlob: (
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress?: TransferListener,
+    follower?: BlobFollower,
+  ) => Promise<void>;
   /** Looks at the bytes of each new layer. */
   readonly openScan?: () => LayerScan | undefined;
 }
@@ -179,15 +184,66 @@ export class LayerStore implements LayerBlobs {
   ): Promise<void> {
     const target = this.#path(layer.diffId, 'fs');
     if (existsSync(target)) return;
-    const temporary = this.#temporaryDirectory();
-    try {
-      const index = await extractLayer(this.tar(layer, signal, onProgress), temporary, signal);
-      saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+    const adopt = (temporary: string) => {
       mkdirSync(dirname(target), { recursive: true });
       renameSync(temporary, target);
+    };
+    const unpackHere = async (temporary: string) => {
+      const index = await extractLayer(this.tar(layer, signal, onProgress), temporary, signal);
+      saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+      adopt(temporary);
+    };
+    if (this.#isWorthAThread(layer))
+      await this.#inTemporary(target, async (temporary) => {
+        if (await this.#unpackAside(layer, temporary, signal, onProgress)) adopt(temporary);
+      });
+    // Whatever went wrong aside goes wrong here again, and is told.
+    if (!existsSync(target)) await this.#inTemporary(target, unpackHere);
+  }
+
+  #isWorthAThread({ blob, diffId }: Layer): boolean {
+    return blob !== undefined && blob.size >= WORTH_A_THREAD_BYTES && !this.#options.content.has(diffId);
+  }
+
+  /** Whether the layer was unpacked by another thread, while it was downloaded where that was needed. */
+  async #unpackAside(
+    layer: Layer,
+    target: string,
+    signal: AbortSignal,
+    onProgress: TransferListener | undefined,
+  ): Promise<boolean> {
+    const { content } = this.#options;
+    const blob = layer.blob!;
+    const unpacking = Unpacking.open({
+      compression: layerCompression(blob.mediaType),
+      diffId: layer.diffId,
+      target,
+      indexPath: this.#path(layer.diffId, 'index'),
+    });
+    if (!unpacking) return false;
+    const abandon = () => void unpacking.abandon();
+    signal.addEventListener('abort', abandon);
+    try {
+      if (!content.has(blob.digest)) await this.#fetched(layer, signal, onProgress, unpacking);
+      if (!unpacking.isReading) unpacking.readWhole(content.path(blob.digest), blob.size, blob.digest);
+      const isUnpacked = await unpacking.finish();
+      throwIfAborted(signal);
+      return isUnpacked;
+    } finally {
+      signal.removeEventListener('abort', abandon);
+      await unpacking.abandon();
+    }
+  }
+
+  /** Gives `make` a directory that is gone afterwards, unless it was renamed. Where another process was first, it is no failure. */
+  async #inTemporary(target: string, make: (temporary: string) => Promise<void>): Promise<void> {
+    const temporary = this.#temporaryDirectory();
+    try {
+      await make(temporary);
     } catch (error) {
-      rmSync(temporary, { recursive: true, force: true });
       if (!existsSync(target)) throw error;
+    } finally {
+      rmSync(temporary, { recursive: true, force: true });
     }
   }
 
@@ -245,21 +301,8 @@ export class LayerStore implements LayerBlobs {
       return;
     }
     const blob = await this.#fetched(layer, signal, onProgress);
-    const hash = createHash('sha256');
-    for await (const chunk of decompress(content.read(blob.digest), layerCompression(blob.mediaType))) {
-      hash.update(chunk);
-      yield chunk;
-    }
-    const digest = digestFromHash(hash);
-    if (digest !== layer.diffId) {
-      throw new BuildError(
-        'BLOB_CORRUPT',
-        `layer ${blob.digest} unpacks to ${digest}; the image's config says ${layer.diffId}`,
-        {
-          hint: 'the image is damaged at its source; pull another tag or build it again',
-        },
-      );
-    }
+    const packed = content.read(blob.digest);
+    yield* checkedTar(decompress(packed, layerCompression(blob.mediaType)), layer);
   }
 
   async ensureBlob(
@@ -277,6 +320,7 @@ export class LayerStore implements LayerBlobs {
     layer: Layer,
     signal: AbortSignal,
     onProgress: TransferListener | undefined,
+    follower?: BlobFollower,
   ): Promise<Descriptor> {
     const { content, fetchBlob } = this.#options;
     if (!layer.blob)
@@ -284,12 +328,12 @@ export class LayerStore implements LayerBlobs {
         hint: 'run the build again with --no-cache',
       });
     if (!content.has(layer.blob.digest)) {
-      await this.#once(`fetch ${layer.blob.digest}`, () => fetchBlob(layer, signal, onProgress)).catch(
-        (error: unknown) => {
-          if (layer.fromCache && layer.origin !== undefined) this.#lostOrigins.add(layer.origin);
-          throw error;
-        },
-      );
+      await this.#once(`fetch ${layer.blob.digest}`, () =>
+        fetchBlob(layer, signal, onProgress, follower),
+      ).catch((error: unknown) => {
+        if (layer.fromCache && layer.origin !== undefined) this.#lostOrigins.add(layer.origin);
+        throw error;
+      });
     }
     return layer.blob;
   }

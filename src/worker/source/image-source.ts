@@ -1,5 +1,5 @@
 import { resolve as resolvePath } from 'node:path';
-import type { ContentStore } from '../../cache/content-store.js';
+import type { BlobFollower, ContentStore } from '../../cache/content-store.js';
 import type { ImageStore } from '../../cache/image-store.js';
 import { BuildError } from '../../errors.js';
 import type { ImageResolver, ResolvedImage } from '../../frontend/image-resolver.js';
@@ -123,8 +123,16 @@ export class ImageSource implements ImageResolver {
     return layersOfManifest(manifest, config, identifier.slice(0, at));
   }
 
-  /** Brings `layer.blob` into the content store: verified, several at once, each once: of several processes one downloads it. */
-  async fetchBlob(layer: Layer, signal: AbortSignal, onProgress?: TransferListener): Promise<void> {
+  /**
+   * Brings `layer.blob` into the content store: verified, several at once, each once: of several processes one downloads it.
+   * `follower` hears of it when it is this call that downloads.
+   */
+  async fetchBlob(
+    layer: Layer,
+    signal: AbortSignal,
+    onProgress?: TransferListener,
+    follower?: BlobFollower,
+  ): Promise<void> {
     const { blob, origin } = layer;
     if (!blob || this.#options.content.has(blob.digest)) return;
     if (!origin) {
@@ -136,8 +144,8 @@ export class ImageSource implements ImageResolver {
     }
     let fetching = this.#fetching.get(blob.digest);
     if (!fetching) {
-      fetching = this.#limited(() => this.#download(blob, origin, signal, onProgress)).finally(() =>
-        this.#fetching.delete(blob.digest),
+      fetching = this.#limited(() => this.#download(blob, origin, { signal, onProgress, follower })).finally(
+        () => this.#fetching.delete(blob.digest),
       );
       this.#fetching.set(blob.digest, fetching);
     }
@@ -300,8 +308,15 @@ export class ImageSource implements ImageResolver {
   async #download(
     blob: Descriptor,
     origin: string,
-    signal: AbortSignal,
-    onProgress: TransferListener | undefined,
+    {
+      signal,
+      onProgress,
+      follower,
+    }: {
+      readonly signal: AbortSignal;
+      readonly onProgress: TransferListener | undefined;
+      readonly follower: BlobFollower | undefined;
+    },
   ): Promise<void> {
     using _lock = await this.#lockBlob(blob, signal, onProgress);
     if (this.#options.content.has(blob.digest)) return;
@@ -311,7 +326,7 @@ export class ImageSource implements ImageResolver {
     report(0, false);
     await this.#options.content.write(
       counted(await this.#openBlob(blob, origin, signal), (bytes) => report(bytes, false)),
-      { digest: blob.digest, size: blob.size, signal },
+      { digest: blob.digest, size: blob.size, signal, follower },
     );
     report(blob.size, true);
   }

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import { readSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort } from 'node:worker_threads';
+import { decompress } from '../../oci/compression.js';
+import { digestAlgorithm, digestHex } from '../../oci/digest.js';
+import { checkedTar, extractLayer } from './extract.js';
+import { saveLayerIndex } from './layer-index-file.js';
+import { UNPACK_PHASE, unpackState, type UnpackTask } from './unpack-task.js';
+
+const CHUNK_BYTES = 1 << 18;
+const POLL_MS = 2;
+
+/** The program of a thread that unpacks layers, one after the other. What went wrong is found out by who tries it again. */
+parentPort!.on('message', (task: UnpackTask) => {
+  unpack(task).then(
+    () => parentPort!.postMessage(true),
+    () => parentPort!.postMessage(false),
+  );
+});
+
+async function unpack(task: UnpackTask): Promise<void> {
+  const { compression, diffId, target, indexPath } = task;
+  const tar = checkedTar(decompress(packedBytes(task), compression), { diffId });
+  saveLayerIndex(indexPath, await extractLayer(tar, target));
+}
+
+/** What is there of the file, as it comes; it ends when all of it is there and verified. */
+async function* packedBytes({ fd, shared, packedDigest }: UnpackTask): AsyncIterable<Uint8Array> {
+  const { phase, size } = unpackState(shared);
+  const hash = packedDigest && createHash(digestAlgorithm(packedDigest));
+  for (let at = 0; ;) {
+    // In this order: a file that is whole has its last size.
+    const now = Atomics.load(phase, 0);
+    const end = Number(Atomics.load(size, 0));
+    if (now === UNPACK_PHASE.abandoned) throw new Error('abandoned');
+    if (at === end) {
+      if (now === UNPACK_PHASE.whole) break;
+      await sleep(POLL_MS);
+      continue;
+    }
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - at));
+    const read = readSync(fd, chunk, 0, chunk.length, at);
+    if (read === 0) throw new Error('the file is too short');
+    at += read;
+    hash?.update(chunk.subarray(0, read));
+    yield chunk.subarray(0, read);
+  }
+  if (packedDigest && hash?.digest('hex') !== digestHex(packedDigest)) throw new Error('another digest');
+}
