@@ -62,6 +62,8 @@ export interface FileChange {
 
 export interface FieldChange {
   readonly field: 'type' | 'content' | 'mode' | 'owner' | 'link target' | 'device' | 'xattr';
+  /** Which extended attributes. */
+  readonly names?: readonly string[];
   readonly before?: string;
   readonly after?: string;
 }

@@ -1,6 +1,7 @@
 import type {
   Change,
   Explanation,
+  FieldChange,
   FileChange,
   FilesChange,
   InputChange,
@@ -78,11 +79,12 @@ const PREPOSITION = { added: 'to', removed: 'from', changed: 'in' } as const;
 function fileText({ path, change, fields }: FileChange): string {
   const name = JSON.stringify(path);
   if (change !== 'changed') return `${name} was ${change}`;
-  return `${name} changed (${fields
-    .map(({ field, before, after }) =>
-      before === undefined || after === undefined ? field : `${field} ${before} → ${after}`,
-    )
-    .join(', ')})`;
+  return `${name} changed (${fields.map(fieldText).join(', ')})`;
+}
+
+function fieldText({ field, names = [], before, after }: FieldChange): string {
+  const named = [field, ...names].join(' ');
+  return before === undefined || after === undefined ? named : `${named} ${before} → ${after}`;
 }
 
 function valueText({ name, change, before, after, remark }: ValueChange): string {

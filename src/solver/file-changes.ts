@@ -58,8 +58,24 @@ function changedFields(before: FileFacts, after: FileFacts): FieldChange[] {
   if (before.owner !== undefined && after.owner !== undefined) compare('owner', before.owner, after.owner);
   compare('link target', before.link, after.link);
   compare('device', before.device, after.device);
-  if (before.xattr !== after.xattr) fields.push({ field: 'xattr' });
+  if (before.xattr !== after.xattr)
+    fields.push({ field: 'xattr', names: changedAttributes(before.xattr, after.xattr) });
   return fields;
+}
+
+function changedAttributes(before: string | undefined, after: string | undefined): string[] {
+  const [old, now] = [attributesOf(before), attributesOf(after)];
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])]
+    .filter((name) => old[name] !== now[name])
+    .sort();
+}
+
+/** All of them, as JSON, or the value of the only one that COPY keeps. */
+function attributesOf(facts: string | undefined): Readonly<Record<string, string>> {
+  if (facts === undefined) return {};
+  return facts.startsWith('{')
+    ? (JSON.parse(facts) as Record<string, string>)
+    : { 'security.capability': facts };
 }
 
 function octal(mode: number): string {

@@ -17,7 +17,7 @@ import { tmpDir } from '../kit/tmp-dir.js';
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const EDITS = Number(process.env['EDITS'] ?? (process.env['TSBUILD_CI'] ? 2000 : 400));
 /** Of a hundred states, those on an image with a shell, whose RUN instructions cost a process each. */
-const RUN_PERCENT = Number(process.env['RUN_PERCENT'] ?? 4);
+const RUN_PERCENT = Number(process.env['RUN_PERCENT'] ?? (process.env['TSBUILD_CI'] ? 8 : 4));
 const EDITS_OF_ONE = 25;
 
 /** The image's ID, or the code of the error. */

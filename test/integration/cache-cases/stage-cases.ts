@@ -70,6 +70,47 @@ export const stageCases: readonly CacheCase[] = [
     says: ['RUN echo  same > /same: command changed: "echo same > /same" → "echo  same > /same"'],
   },
   {
+    title: 'another name of a file that a bind mount of a stage shows',
+    dockerfile:
+      'FROM base AS one\nRUN mkdir /d && echo x > /d/a\nFROM base\nRUN --mount=type=bind,from=one,source=/d,target=/mnt ls /mnt > /out\n',
+    edit: { dockerfile: { '/d/a': '/d/b' } },
+    runs: [
+      'RUN mkdir /d && echo x > /d/b',
+      'RUN --mount=type=bind,from=one,source=/d,target=/mnt ls /mnt > /out',
+    ],
+    says: [
+      'RUN mkdir /d && echo x > /d/b: command changed: "mkdir /d && echo x > /d/a" → "mkdir /d && echo x > /d/b"',
+    ],
+  },
+  {
+    title: 'another name of a file in a directory that is copied from a stage',
+    dockerfile: 'FROM base AS one\nRUN mkdir /d && echo x > /d/a\nFROM base\nCOPY --from=one /d /d\n',
+    edit: { dockerfile: { '/d/a': '/d/b' } },
+    runs: ['RUN mkdir /d && echo x > /d/b', 'COPY --from=one /d /d'],
+    says: [
+      'RUN mkdir /d && echo x > /d/b: command changed: "mkdir /d && echo x > /d/a" → "mkdir /d && echo x > /d/b"',
+    ],
+  },
+  {
+    title: 'the owner of a file that is copied from a stage',
+    dockerfile: 'FROM base AS one\nRUN echo x > /f && chown 1 /f\nFROM base\nCOPY --from=one /f /\n',
+    options: { explain: true },
+    edit: { dockerfile: { 'chown 1': 'chown 2' } },
+    runs: ['RUN echo x > /f && chown 2 /f', 'COPY --from=one /f /'],
+    says: [
+      'FROM docker.io/library/base:latest: cached: nothing that takes part in the key changed',
+      'RUN echo x > /f && chown 2 /f: command changed: "echo x > /f && chown 1 /f" → "echo x > /f && chown 2 /f"',
+      'COPY --from=one /f /: "f" changed (owner 1:0 → 2:0) in [one 2/2] RUN echo x > /f && chown 2 /f',
+    ],
+  },
+  {
+    title: 'the platform',
+    dockerfile: 'FROM base\nRUN echo 1 > /one\n',
+    edit: { options: { platforms: ['linux/amd64/v2'] } },
+    runs: ['RUN echo 1 > /one'],
+    says: ['RUN echo 1 > /one: platform changed: "linux/amd64" → "linux/amd64/v2"'],
+  },
+  {
     title: 'a stage built again by --no-cache-filter, which gives the same',
     dockerfile: 'FROM base AS one\nRUN echo same > /same\nFROM one\nRUN cat /same > /out\n',
     edit: { options: { noCacheFilter: ['one'] } },

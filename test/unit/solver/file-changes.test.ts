@@ -29,7 +29,18 @@ describe('changes of files', () => {
       '"a" changed (link target x → y) in the build context',
     ],
     ['type', file, directory, '"a" changed (type file → directory) in the build context'],
-    ['xattr', file, { ...file, xattr: 'AQ==' }, '"a" changed (xattr) in the build context'],
+    [
+      'capability',
+      file,
+      { ...file, xattr: 'AQ==' },
+      '"a" changed (xattr security.capability) in the build context',
+    ],
+    [
+      'extended attributes that differ',
+      { ...file, xattr: '{"user.a":"x","user.b":"y","user.c":"z"}' },
+      { ...file, xattr: '{"user.b":"y","user.c":"w","user.d":"v"}' },
+      '"a" changed (xattr user.a user.c user.d) in the build context',
+    ],
     [
       'content and mode',
       file,
