@@ -140,7 +140,7 @@ describe('change X, build again', function () {
           expect([...said].sort()).to.deep.equal([...one.says].sort());
           expect([...ran].sort()).to.deep.equal([...one.runs].sort());
           const again = await buildCase(root, edited, one, {
-            options: { ...one.edit.options, noCache: false, noCacheFilter: [] },
+            options: { ...one.edit.options, noCache: false, noCacheFilter: [], explain: false },
           });
           expect(again).to.deep.equal({ ran: [], said: [] });
           rmSync(root, { recursive: true });
