@@ -116,6 +116,7 @@ describe('why a step is not cached', function () {
         /^ {2}it last ran at .*Z: not cached: first build of this step$/,
       );
       expect((await why()).filter((line) => line.startsWith('['))).to.have.length(5);
+      expect(await why(context)).to.deep.equal(await why());
       const { stdout } = await tsbuild.must(['why', 'one/2', '--format', 'json']);
       expect((JSON.parse(stdout) as { steps: unknown[] }).steps[0]).to.deep.include({
         step: '[one 2/3] COPY a /',

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeBaseRootfs } from '../kit/base-image.js';
@@ -58,6 +59,20 @@ async function ordinaryBuilder(): Promise<Builder> {
     run: (command, executor, options) => user.run(command, storeEnvironment(root, executor), options),
     remove: () => user.remove(),
   };
+}
+
+/** Files that freeze the groups of a process's steps; none where it may not make groups. */
+function freezersOf(pid: number) {
+  const names = ['-name', 'freezer.state', '-o', '-name', 'cgroup.freeze'];
+  const group = ['-path', `*/tsbuild-${pid}-*`];
+  return execFileSync('find', ['/sys/fs/cgroup', ...group, '(', ...names, ')'], { encoding: 'utf8' })
+    .split('\n')
+    .filter(Boolean)
+    .map((file) =>
+      file.endsWith('freezer.state')
+        ? { file, frozen: 'FROZEN', thawed: 'THAWED' }
+        : { file, frozen: '1', thawed: '0' },
+    );
 }
 
 /** User and system time of a command and its children. */
@@ -172,6 +187,34 @@ for (const [builderNumber, { who, makeBuilder, programs }] of BUILDERS.entries()
           await expectNothingLeft();
         });
       });
+
+    it('by kill -9 is cleaned up by the next command, also where a process takes its time to end', async function () {
+      needs(this, { program: 'runc' });
+      const endless = 70_200 + builderNumber;
+      const context = makeContext({ Dockerfile: `FROM base\nRUN sleep ${endless}\n` });
+      openToOthers(context);
+      let killed = 0;
+      let ending: Promise<void> | undefined;
+      await builder.run([builder.tsbuild, context], 'runc', {
+        onStart: (pid) => {
+          killed = pid;
+          ending = until(() => processesWith(`sleep ${endless}`).length > 0).finally(() =>
+            process.kill(pid, 'SIGKILL'),
+          );
+        },
+      });
+      await ending;
+      // With control groups of version 1 a frozen process dies when it is thawed.
+      const groups = freezersOf(killed);
+      if (who === 'root') expect(groups).to.not.deep.equal([]);
+      for (const { file, frozen } of groups) writeFileSync(file, frozen);
+      const next = builder.run([builder.tsbuild, 'images'], 'runc');
+      await sleep(500);
+      for (const { file, thawed } of groups) if (existsSync(file)) writeFileSync(file, thawed);
+      expect((await next).status).to.equal(0);
+      expect(processesWith(`sleep ${endless}`)).to.deep.equal([]);
+      expect(tracesOf(builder.root, killed)).to.deep.equal([]);
+    });
 
     it('costs the next command less than 200 ms, also after many steps with many files', async () => {
       const endless = 70_100 + builderNumber;

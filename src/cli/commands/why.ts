@@ -22,11 +22,12 @@ interface NamedStep {
 
 /** `tsbuild why`: what an earlier build says of its steps. */
 export function printWhy(
-  wanted: string | undefined,
-  path: string | undefined,
+  first: string | undefined,
+  second: string | undefined,
   flags: WhyFlags,
   context: CommandContext,
 ): void {
+  const [wanted, path] = second === undefined && isPath(first) ? [undefined, first] : [first, second];
   const store = openStore(storeOptions(flags, context));
   const { file } = flags;
   const isNamed = path !== undefined || file !== undefined;
@@ -39,6 +40,11 @@ export function printWhy(
   const steps = history.last!.steps.map(namedStep);
   const found = wanted === undefined ? steps : findSteps(steps, wanted);
   process.stdout.write(flags.format === 'json' ? json(found, history) : text(found, history));
+}
+
+/** The first word is a step, unless it cannot be one. */
+function isPath(word: string | undefined): word is string {
+  return word !== undefined && /^(\.{0,2}\/|\.{1,2}$)/.test(word);
 }
 
 /** `[linux/amd64 builder 2/5] RUN make`; the frontend's names, taken apart. */
