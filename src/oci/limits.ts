@@ -34,6 +34,8 @@ const DEFAULTS = {
   inflationRatio: 200,
   /** What unpacking and downloads leave free on the disk. */
   freeDiskBytes: 256 * MIB,
+  /** Files of a directory that is a context, as far as they are looked at: they take 2.5 KB of memory each. */
+  contextFiles: 1_500_000,
   dockerfileBytes: 16 * MIB,
   ignoreFileBytes: 16 * MIB,
   stages: 100_000,

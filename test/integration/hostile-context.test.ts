@@ -12,6 +12,9 @@ import { needs } from '../kit/needs.js';
 import { paxEntry, type RawEntry, rawTar } from '../kit/tar.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
+/** By hand, with more memory: CONTEXT_FILES=1000000 npx mocha test/integration/hostile-context.test.ts -g memory */
+const FILES = Number(process.env['CONTEXT_FILES'] ?? 40_000);
+
 const BROKEN = /\[INTERNAL|TypeError|RangeError|\n {4}at /;
 
 describe('contexts and archives that mean harm', () => {
@@ -113,6 +116,27 @@ describe('contexts and archives that mean harm', () => {
       f: 'f',
     });
     expect(existsSync(join(outside, 'w')), stderr).to.equal(false);
+  });
+
+  it(`with ${FILES} files take 2.5 KB of memory for each`, async function () {
+    this.timeout(60_000 + FILES);
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY d /d\n' });
+    for (let i = 0; i < FILES; i++) {
+      const directory = join(context, 'd', String(i >> 10));
+      if ((i & 1023) === 0) mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, `file-number-${i}.txt`), i % 100 === 0 ? String(i) : '');
+    }
+    const megabytes = 20 + Math.ceil(FILES * 0.0024);
+    const heap = { NODE_OPTIONS: `--max-old-space-size=${megabytes}` };
+    // The second build reads what the first one noted of each file.
+    for (const cached of [false, true]) {
+      const { status, stderr } = await build(context, [], heap);
+      expect(status, stderr.slice(-3000)).to.equal(0);
+      expect(/COPY d \/d\n#\d+ CACHED/.test(stderr)).to.equal(cached);
+    }
+    const refused = await build(context, [], { TSBUILD_LIMITS: `contextFiles=${FILES - 1}` });
+    expect(refused.status).to.equal(1);
+    expect(refused.stderr).to.contain(`the build context has more than ${FILES - 1} files`);
   });
 
   describe('ADD of an archive', () => {

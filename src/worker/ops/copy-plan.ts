@@ -160,13 +160,19 @@ async function putEntry(
       hint: 'copy to another path, or remove the directory in an earlier RUN',
     });
   }
-  const { offset: _offset, opaque: _opaque, xattrs, ...rest } = entry;
+  const { type, uid, gid, size, mtimeSec, linkName, deviceMajor, deviceMinor, xattrs } = entry;
   const capability = xattrs?.['security.capability'];
+  // Named one by one: V8 gives each object that is spread and then extended a shape of its own, 300 bytes for each file.
   const planned: LayerEntry = {
-    ...rest,
     path,
+    type,
     mode: modeOf(entry, attributes.mode),
-    ...(attributes.ids ?? {}),
+    uid: attributes.ids?.uid ?? uid,
+    gid: attributes.ids?.gid ?? gid,
+    size,
+    mtimeSec,
+    ...(linkName === undefined ? {} : { linkName }),
+    ...(deviceMajor === undefined ? {} : { deviceMajor, deviceMinor: deviceMinor ?? 0 }),
     // What was scanned must be what is copied: the writer compares.
     ...(entry.type === 'file' ? { digest: await tree.digest(source, entry) } : {}),
     ...(capability === undefined ? {} : { xattrs: { 'security.capability': capability } }),

@@ -35,10 +35,6 @@ export interface FileState {
   readonly ctimeMs: number;
 }
 
-export function fileState({ ino, size, mtimeMs, ctimeMs }: FileState): FileState {
-  return { ino, size, mtimeMs, ctimeMs };
-}
-
 function isInState(fd: number, state: FileState): boolean {
   const { ino, size, mtimeMs, ctimeMs } = fstatSync(fd);
   return ino === state.ino && size === state.size && mtimeMs === state.mtimeMs && ctimeMs === state.ctimeMs;
@@ -159,7 +155,8 @@ export class LayerWriter {
     const offset = this.#position();
     const digest = this.#copy(entry, content ?? Buffer.alloc(0));
     this.#append(Buffer.alloc(tarPadding(size)));
-    return { ...entry, size, digest, offset };
+    // Not by spreading: V8 would give each of them a shape of its own.
+    return Object.assign({}, entry, { size, digest, offset });
   }
 
   #copy(entry: LayerEntry, content: FileContent | Uint8Array): Digest {

@@ -1,11 +1,12 @@
-import { lstatSync, type Stats } from 'node:fs';
+import { constants, lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError } from '../../errors.js';
 import { type ParentMatch, PatternMatcher } from '../../graph/pattern-matcher.js';
 import { type Digest, digestOfJson } from '../../oci/digest.js';
+import { limitHint, LIMITS } from '../../oci/limits.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
-import { type FileContent, fileState } from '../snapshot/layer-writer.js';
+import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
@@ -27,8 +28,11 @@ export interface LocalContextOptions {
   readonly mode?: ContextMode;
 }
 
+/** What is kept of a file's stat: Node's own object takes five times the memory, which counts for a million files. */
+type FileStat = Pick<Stats, 'mode' | 'size' | 'mtimeMs' | 'ctimeMs' | 'ino' | 'dev' | 'nlink' | 'rdev'>;
+
 interface Scanned {
-  readonly stat: Stats;
+  readonly stat: FileStat;
   readonly ignored: ParentMatch;
 }
 
@@ -135,7 +139,8 @@ export class LocalContext implements SourceTree {
 
   /** Links are resolved inside the context, ignore patterns aside: BuildKit follows them before it filters. */
   resolve(path: string, followLast: boolean): string {
-    const readLink = (at: string) => (this.#scan(at)?.stat.isSymbolicLink() ? this.#readlink(at) : undefined);
+    const readLink = (at: string) =>
+      isA(this.#scan(at)?.stat, constants.S_IFLNK) ? this.#readlink(at) : undefined;
     return resolveLinks(path, { followLast, readLink });
   }
 
@@ -152,7 +157,7 @@ export class LocalContext implements SourceTree {
     return {
       path: join(this.directory, path),
       length: entry.size,
-      ...(this.#index.isSettled(stat) ? { hashedAs: fileState(stat) } : {}),
+      ...(this.#index.isSettled(stat) ? { hashedAs: stat } : {}),
     };
   }
 
@@ -204,14 +209,15 @@ export class LocalContext implements SourceTree {
   #keep(key: Digest, digest: Digest, { paths, directories }: Recorder): void {
     const seen = new Map([...paths].map((path) => [path, this.#seen(path)] as const));
     for (const state of seen.values())
-      if (state && !state.hidden && !state.stat.isDirectory() && !this.#index.isSettled(state.stat)) return;
+      if (state && !state.hidden && !isA(state.stat, constants.S_IFDIR) && !this.#index.isSettled(state.stat))
+        return;
     const lists = new Map([...directories].map((path) => [path, this.#namesIn(path).length] as const));
     for (const directory of directories)
       if (this.#namesIn(directory).some((name) => !seen.get(joinPath(directory, name)))) return;
     this.#memo.keep(key, digest, { paths: seen, lists });
   }
 
-  #seen(path: string): { stat: Stats; hidden: boolean } | undefined {
+  #seen(path: string): { stat: FileStat; hidden: boolean } | undefined {
     const scanned = this.#scan(path);
     return scanned && { stat: scanned.stat, hidden: scanned.ignored.matched };
   }
@@ -220,8 +226,10 @@ export class LocalContext implements SourceTree {
     for (const { paths } of this.#recorders) paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
-    const scanned = path === '' || parent?.stat.isDirectory() ? this.#lstat(path, parent) : undefined;
+    const scanned =
+      path === '' || isA(parent?.stat, constants.S_IFDIR) ? this.#lstat(path, parent) : undefined;
     this.#scanned.set(path, scanned);
+    if (this.#scanned.size > LIMITS.contextFiles) throw tooManyFiles();
     return scanned;
   }
 
@@ -231,20 +239,20 @@ export class LocalContext implements SourceTree {
         ? undefined
         : this.#matcher?.matchesBelow(path, parentPath(path) === '' ? undefined : parent?.ignored);
     const state = ignored ?? NOT_IGNORED;
-    let stat: Stats | undefined;
+    let stat: FileStat | undefined;
     try {
-      stat = lstatSync(join(this.directory, path), { throwIfNoEntry: false });
+      stat = readStat(join(this.directory, path));
     } catch (error) {
       if (state.matched || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
       throw notReadable(path, error);
     }
-    return stat && !stat.isSocket() ? { stat, ignored: state } : undefined;
+    return stat && !isA(stat, constants.S_IFSOCK) ? { stat, ignored: state } : undefined;
   }
 
   /** An ignored directory still shows when something below it is taken back. */
   #isVisible(path: string, scanned: Scanned): boolean {
     if (!scanned.ignored.matched) return true;
-    if (!scanned.stat.isDirectory() || this.#matcher!.canSkipDirectory(path)) return false;
+    if (!isA(scanned.stat, constants.S_IFDIR) || this.#matcher!.canSkipDirectory(path)) return false;
     return this.list(path).length > 0;
   }
 
@@ -281,18 +289,27 @@ function gitMode({ type, mode }: LayerEntry): number {
   return type === 'directory' || (mode & 0o100) !== 0 ? 0o755 : 0o644;
 }
 
-function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry {
-  const type = stat.isFile()
-    ? 'file'
-    : stat.isDirectory()
-      ? 'directory'
-      : stat.isSymbolicLink()
-        ? 'symlink'
-        : stat.isFIFO()
-          ? 'fifo'
-          : stat.isCharacterDevice()
-            ? 'char'
-            : 'block';
+const TYPES = new Map<number, LayerEntry['type']>([
+  [constants.S_IFREG, 'file'],
+  [constants.S_IFDIR, 'directory'],
+  [constants.S_IFLNK, 'symlink'],
+  [constants.S_IFIFO, 'fifo'],
+  [constants.S_IFCHR, 'char'],
+]);
+
+function isA(stat: FileStat | undefined, type: number): boolean {
+  return stat !== undefined && (stat.mode & constants.S_IFMT) === type;
+}
+
+function readStat(path: string): FileStat | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat) return undefined;
+  const { mode, size, mtimeMs, ctimeMs, ino, dev, nlink, rdev } = stat;
+  return { mode, size, mtimeMs, ctimeMs, ino, dev, nlink, rdev };
+}
+
+function entryOf(path: string, stat: FileStat, readlink: () => string): LayerEntry {
+  const type = TYPES.get(stat.mode & constants.S_IFMT) ?? 'block';
   const isDevice = type === 'char' || type === 'block';
   return {
     path,
@@ -310,6 +327,14 @@ function entryOf(path: string, stat: Stats, readlink: () => string): LayerEntry 
         }
       : {}),
   };
+}
+
+function tooManyFiles(): BuildError {
+  return new BuildError(
+    'FILE_OPERATION_FAILED',
+    `the build context has more than ${LIMITS.contextFiles} files`,
+    { hint: `name in .dockerignore what the build does not need; ${limitHint('contextFiles')}` },
+  );
 }
 
 /** What is said of a name that was there and is not any more, or is something else by now. */

@@ -11,10 +11,12 @@ const PATHS_PER_TURN = 20_000;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
+type FileState = Pick<Stats, 'mode' | 'size' | 'mtimeMs' | 'ctimeMs' | 'ino'>;
+
 /** What was looked at to make a selection. */
 export interface Seen {
   /** What each path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
-  readonly paths: ReadonlyMap<string, { readonly stat: Stats; readonly hidden: boolean } | undefined>;
+  readonly paths: ReadonlyMap<string, { readonly stat: FileState; readonly hidden: boolean } | undefined>;
   /** Directories of which all names were asked for, with their number. */
   readonly lists: ReadonlyMap<string, number>;
 }
@@ -103,7 +105,7 @@ export class SelectionMemo {
 /** In the place of the inode, which is never negative. */
 const HIDDEN = -1;
 
-function writeRow(rows: Float64Array, at: number, stat: Stats | undefined, hidden: boolean): void {
+function writeRow(rows: Float64Array, at: number, stat: FileState | undefined, hidden: boolean): void {
   const isFile = stat !== undefined && !hidden && (stat.mode & S_IFMT) !== S_IFDIR;
   rows[at] = stat === undefined ? 0 : hidden ? stat.mode & S_IFMT : stat.mode;
   rows[at + 1] = isFile ? stat.size : 0;

@@ -4,12 +4,13 @@ import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
 
 interface Known {
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-  readonly inode: number;
-  readonly hex: string;
+  /** The scan's own, so that nothing is held twice. */
+  readonly stat: FileTimes;
+  readonly digest: Digest;
 }
+
+/** What of a file's stat tells that it is the same. */
+type FileTimes = Pick<Stats, 'size' | 'mtimeMs' | 'ctimeMs' | 'ino'>;
 
 /** A second write within the clock's tick shows in no time stamp: such files are read again next time. */
 const RACY_MS = 2000;
@@ -30,48 +31,42 @@ export class StatIndex {
   }
 
   /** The digest of an unchanged file. */
-  find(path: string, stat: Stats): Digest | undefined {
+  find(path: string, stat: FileTimes): Digest | undefined {
     this.#old ??= load(this.#path);
     const known = this.#new.get(path) ?? this.#old.get(path);
     if (
       !known ||
-      known.size !== stat.size ||
-      known.mtimeMs !== stat.mtimeMs ||
-      known.ctimeMs !== stat.ctimeMs ||
-      known.inode !== stat.ino
+      known.stat.size !== stat.size ||
+      known.stat.mtimeMs !== stat.mtimeMs ||
+      known.stat.ctimeMs !== stat.ctimeMs ||
+      known.stat.ino !== stat.ino
     ) {
       return undefined;
     }
-    return `sha256:${known.hex}`;
+    return known.digest;
   }
 
   /** Whether the last change lies so far back that any later one shows in the times. */
-  isSettled(stat: Stats): boolean {
+  isSettled(stat: FileTimes): boolean {
     return Math.max(stat.mtimeMs, stat.ctimeMs) <= this.#startedMs - RACY_MS;
   }
 
-  remember(path: string, stat: Stats, digest: Digest): void {
+  remember(path: string, stat: FileTimes, digest: Digest): void {
     if (!this.isSettled(stat)) return;
-    this.#new.set(path, {
-      size: stat.size,
-      mtimeMs: stat.mtimeMs,
-      ctimeMs: stat.ctimeMs,
-      inode: stat.ino,
-      hex: digestHex(digest),
-    });
+    this.#new.set(path, { stat, digest });
   }
 
   /** Writes the index when something was added. A store that cannot be written costs time, not the build. */
   save(): void {
     if (this.#new.size === 0) return;
     const all = new Map([...(this.#old ?? load(this.#path)), ...this.#new]);
-    const rows = [...all].map(([path, known]) => [
+    const rows = [...all].map(([path, { stat, digest }]) => [
       path,
-      known.size,
-      known.mtimeMs,
-      known.ctimeMs,
-      known.inode,
-      known.hex,
+      stat.size,
+      stat.mtimeMs,
+      stat.ctimeMs,
+      stat.ino,
+      digestHex(digest),
     ]);
     try {
       writeChecked(this.#path, JSON.stringify(rows));
@@ -109,6 +104,9 @@ function load(path: string): Map<string, Known> {
   if (body === undefined) return new Map();
   const rows = JSON.parse(body) as [string, number, number, number, number, string][];
   return new Map(
-    rows.map(([path, size, mtimeMs, ctimeMs, inode, hex]) => [path, { size, mtimeMs, ctimeMs, inode, hex }]),
+    rows.map(([path, size, mtimeMs, ctimeMs, ino, hex]) => [
+      path,
+      { stat: { size, mtimeMs, ctimeMs, ino }, digest: `sha256:${hex}` },
+    ]),
   );
 }
