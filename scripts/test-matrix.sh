@@ -8,7 +8,7 @@ user=tsbuild-matrix
 # A part: a name, who (root; user; namespace: the tests themselves run in the user's namespace, because they call the worker in their own
 # process), and the files. The longest ones come first.
 #
-# In no part, since neither user nor runtime make a difference: cache-backends, wrong-hits, prune-property, test/conformance, test/property.
+# In no part, since neither user nor runtime make a difference: cache-backends, cache-corpus, wrong-hits, prune-property, test/conformance, test/property.
 # Since an ordinary user can do nothing of it: counts, disk-full, limits, oracle, remote-cache-buildkit. Since they make an ordinary
 # user themselves, as root: digests, escape, rootless. Since they try each runtime themselves they are in crun's parts only:
 # executor, run-command, secrets.
@@ -17,7 +17,7 @@ parts_of() {
   if [ "$1" = crun ]; then
     echo "user secrets run-command remote-mounts"
     echo "user remote-cache registry debian inputs"
-    echo "namespace build exec-op executor hostile-layers overlay user-network cache-corpus changing-context"
+    echo "namespace build exec-op executor hostile-layers overlay user-network changing-context"
     echo "user archives bake disk docker-load doctor hostile-context hostile-registry library network processes remote-sources run-limits"
     echo "user $steps"
   else
