@@ -22,7 +22,7 @@ class Counter {
   readonly #server: Server = createServer((request, response) => {
     const path = request.url!;
     this.counts.set(path, (this.counts.get(path) ?? 0) + 1);
-    setTimeout(() => response.end(`answer ${this.counts.get(path)}\n`), 300);
+    setTimeout(() => response.end(`answer ${this.counts.get(path)}\n`), 1000);
   });
 
   async start(): Promise<void> {
