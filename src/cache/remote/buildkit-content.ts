@@ -10,16 +10,14 @@ export interface HashedHeader {
   /** The letter that tar has for it. */
   readonly type: string;
   readonly linkName?: string | undefined;
-  readonly deviceMajor?: number | undefined;
-  readonly deviceMinor?: number | undefined;
 }
 
 /** A digest of a file that only wants its bytes. */
 export function openFileHash(header: HashedHeader) {
-  const { mode, uid, gid, size, type, linkName = '', deviceMajor = 0, deviceMinor = 0 } = header;
+  const { mode, uid, gid, size, type, linkName = '' } = header;
   return createHash('sha256').update(
     `namemode${mode}uid${uid}gid${gid}size${size}typeflag${type}linkname${linkName}` +
-      `unamegnamedevmajor${deviceMajor}devminor${deviceMinor}`,
+      `unamegnamedevmajor0devminor0`,
   );
 }
 

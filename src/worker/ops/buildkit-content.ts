@@ -8,23 +8,21 @@ import type { ContentSelector, Layer } from '../../graph/contract.js';
 import { canMatchSlash, hasWildcard, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
-import type { LayerEntry } from '../snapshot/layer-index.js';
-import { baseName, joinPath } from '../snapshot/path-order.js';
+import type { EntryType, LayerEntry } from '../snapshot/layer-index.js';
+import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { LayeredTree } from '../source/layered-tree.js';
 import type { LocalContext } from '../source/local-context.js';
 import type { SourceTree } from '../source/source-tree.js';
 
 const BYTES_PER_TURN = 16 << 20;
-const TYPE_LETTERS = {
+/** As tar has them. Of devices BuildKit leaves the numbers out, so they have none here. */
+const TYPE_LETTERS: Partial<Record<EntryType, string>> = {
   file: '0',
   hardlink: '0',
   symlink: '2',
-  char: '3',
-  block: '4',
   directory: '5',
   fifo: '6',
-  whiteout: '',
 };
 
 const buffer = Buffer.allocUnsafe(1 << 20);
@@ -106,8 +104,9 @@ class ContentDigests {
   /** A directory's own fields, without what is in it. The root of a context has none. */
   async #ofEntry(path: string, entry: LayerEntry): Promise<Digest> {
     if (path === '' && this.#isLocal) return digestOf('');
-    if (entry.xattrs && Object.keys(entry.xattrs).length > 0) throw new NoDigest();
-    const hash = openFileHash({ ...entry, type: TYPE_LETTERS[entry.type] });
+    const type = TYPE_LETTERS[entry.type];
+    if (type === undefined || Object.keys(entry.xattrs ?? {}).length > 0) throw new NoDigest();
+    const hash = openFileHash({ ...entry, type });
     if (entry.type === 'file' && entry.size > 0) await this.#read(path, entry, hash);
     return digestFromHash(hash);
   }
@@ -157,8 +156,9 @@ class ContentDigests {
     const walk: WalkState = { pattern: path, filters: filtersOf(selector), selected, above: [] };
     this.#walk(walk, { shown: start, path: resolved, entry }, selector.wildcard ? undefined : start);
     const digests: { path: string; digest: Digest }[] = [];
-    for (const { shown, path: at, entry: found } of selected) {
-      const isFollowed = selector.followLinks === true && found.type === 'symlink';
+    for (const { shown, path: at, entry: found, isMatch: isDirect } of selected) {
+      // A link that is below what matched stays one.
+      const isFollowed = isDirect && selector.followLinks === true && found.type === 'symlink';
       const digest = isFollowed
         ? await this.#ofPath(this.#tree.resolve(shown, true))
         : await this.#ofEntry(at, found);
@@ -176,7 +176,10 @@ class ContentDigests {
     // A directory whose path ends in a slash is left out, and that of the root does.
     if (own !== undefined && shown !== '') {
       if (filters.takes(shown === own ? '' : shown.slice(own === '' ? 0 : own.length + 1)))
-        selected.push(...above.splice(0), at);
+        selected.push(...above.splice(0), {
+          ...at,
+          isMatch: shown === own || (parentPath(shown) === own && own === ''),
+        });
       else if (isDirectory) above.push(at);
     }
     if (!isDirectory || (own === undefined && !mayMatchBelow(pattern, shown))) return;
@@ -202,6 +205,8 @@ interface Selected {
   readonly shown: string;
   readonly path: string;
   readonly entry: LayerEntry;
+  /** It is what was named, or in a root that was, and not below that. */
+  readonly isMatch?: boolean;
 }
 
 interface WalkState {
@@ -229,7 +234,7 @@ function literalStart(pattern: string): string {
 }
 
 function isMatch(pattern: string, path: string): boolean {
-  return matchPath(`/${pattern}`, `/${path}`);
+  return path !== '' && matchPath(`/${pattern}`, `/${path}`);
 }
 
 function mayMatchBelow(pattern: string, path: string): boolean {

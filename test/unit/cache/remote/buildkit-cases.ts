@@ -16,6 +16,13 @@ export const CASE_CONTEXT: Readonly<Record<string, ContextEntry>> = {
   'dir.d/q': 'q\n',
   'dir-e': 'e\n',
   'é.md': 'accent\n',
+  'tree/A/1': '1\n',
+  'tree/a/2': { text: '2\n', mode: 0o600 },
+  'tree/b/link': { link: '../a' },
+  'tree/b/broken': { link: 'nowhere' },
+  'tree/sp ace/4': '4\n',
+  'tree/z/\u{1f600}': 'beyond 16 bits\n',
+  'tree/z/\uff5a': 'below\n',
 };
 
 /** Dockerfiles whose every step a cache of BuildKit has, as it was recorded: scripts/record-buildkit-cache.ts. */
@@ -79,6 +86,21 @@ COPY [ab]* /w6/
 COPY nothing* a /w7/
 COPY *.md *.txt /w8/
 COPY l*k /w9/`,
+  'names and links in directories': `FROM ${BASE}
+COPY tree /t1
+COPY tree/*/ /t2/
+COPY tree/b/l* /t3/
+COPY tree/[a-z]* /t4/
+COPY tree/b/link /t5
+COPY tree/z/* /t6/
+COPY --exclude=**/*1 tree /t7
+COPY --exclude=A/** tree /t8
+COPY ./tree/../tree/A/./1 /t9
+COPY [a-l]* /t10/
+COPY --exclude=tree/b . /t11
+COPY --exclude=* --exclude=!tree/a/2 . /t12
+COPY d*/ /t13/
+RUN --mount=source=tree,target=/c ls /c`,
   'COPY with owners and modes': `FROM ${BASE}
 COPY --chown=1000:1000 a /c1
 COPY --chown=app a /c2
