@@ -55,7 +55,8 @@ export class LocalContext implements SourceTree {
   readonly #ignorePatterns: readonly string[];
   readonly #index: StatIndex;
   readonly #memo: SelectionMemo;
-  readonly #recorders = new Set<Recorder>();
+  #recorder: Recorder | undefined;
+  #making: Promise<unknown> = Promise.resolve();
   readonly #recalled = new Map<Digest, Digest>();
   readonly #scanned = new Map<string, Scanned | undefined>();
   readonly #names = new Map<string, readonly string[]>();
@@ -89,15 +90,10 @@ export class LocalContext implements SourceTree {
       this.#recalled.set(key, known);
       return known;
     }
-    const recorder: Recorder = { paths: new Set(), directories: new Set() };
-    this.#recorders.add(recorder);
-    try {
-      const digest = await make();
-      this.#keep(key, digest, recorder);
-      return digest;
-    } finally {
-      this.#recorders.delete(recorder);
-    }
+    // One after the other, so that each is known by what was looked at for it alone.
+    const made = this.#making.then(() => this.#recorded(key, make));
+    this.#making = made.catch(() => undefined);
+    return made;
   }
 
   /**
@@ -124,7 +120,7 @@ export class LocalContext implements SourceTree {
   }
 
   list(path: string): readonly string[] {
-    for (const recorder of this.#recorders) this.#record(path, recorder);
+    this.#record(path);
     let names = this.#lists.get(path);
     if (!names) {
       names = this.#namesIn(path).filter((name) => {
@@ -199,10 +195,27 @@ export class LocalContext implements SourceTree {
     return digestOfJson(['selection', what, this.#ignorePatterns, this.#mode]);
   }
 
-  #record(directory: string, { paths, directories }: Recorder): void {
-    if (directories.has(directory)) return;
-    directories.add(directory);
-    for (const name of this.#namesIn(directory)) paths.add(joinPath(directory, name));
+  async #recorded(key: Digest, make: () => Promise<Digest>): Promise<Digest> {
+    const recorder: Recorder = { paths: new Set(), directories: new Set() };
+    this.#recorder = recorder;
+    try {
+      const digest = await make();
+      this.#keep(key, digest, recorder);
+      return digest;
+    } finally {
+      this.#recorder = undefined;
+    }
+  }
+
+  /** What a list depends on, also where it was made for another selection. */
+  #record(directory: string): void {
+    if (!this.#recorder || this.#recorder.directories.has(directory)) return;
+    this.#recorder.directories.add(directory);
+    for (const name of this.#namesIn(directory)) {
+      const child = joinPath(directory, name);
+      const scanned = this.#scan(child);
+      if (scanned?.ignored.matched) this.#isVisible(child, scanned);
+    }
   }
 
   /** A file that changed just now may change again without a trace, and a socket looks like nothing: no digest is kept then. */
@@ -223,7 +236,7 @@ export class LocalContext implements SourceTree {
   }
 
   #scan(path: string): Scanned | undefined {
-    for (const { paths } of this.#recorders) paths.add(path);
+    this.#recorder?.paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
     const scanned =

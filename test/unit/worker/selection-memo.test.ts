@@ -42,12 +42,20 @@ describe('a selection that was made before', () => {
     symlinkSync('f1', at('tree/link'));
   });
 
-  /** What a build asks, on the clock of a later day: a change of the inode takes the time of now. */
-  async function select(ignore: readonly string[] = [], action = ACTION) {
+  /** On the clock of a later day: a change of the inode takes the time of now. */
+  function contextOfLaterDay(ignore: readonly string[] = []): LocalContext {
     const now = Date.now;
     Date.now = () => now() + 10_000;
-    const context = new LocalContext(directory, ignore, { statRoot });
-    Date.now = now;
+    try {
+      return new LocalContext(directory, ignore, { statRoot });
+    } finally {
+      Date.now = now;
+    }
+  }
+
+  /** What a build asks. */
+  async function select(ignore: readonly string[] = [], action = ACTION) {
+    const context = contextOfLaterDay(ignore);
     let made = 0;
     const make = () => {
       made++;
@@ -134,6 +142,48 @@ describe('a selection that was made before', () => {
     expect((await select([], action)).isMade).to.equal(false);
     write('tree/f-new', 'new');
     expect((await select([], action)).isMade).to.equal(true);
+  });
+
+  it('does not depend on what was looked at for another at the same time', async () => {
+    mkdirSync(at('other'));
+    write('other/x', '1');
+    const other = { ...ACTION, source: '/other' };
+    const select = async () => {
+      const context = contextOfLaterDay();
+      const made: string[] = [];
+      const make = (name: string, action: CopyAction) =>
+        context.selection(action, () => {
+          made.push(name);
+          return selectionDigest(context, action);
+        });
+      await Promise.all([make('tree', ACTION), make('other', other)]);
+      context.save();
+      return made;
+    };
+    expect(await select()).to.deep.equal(['tree', 'other']);
+    write('other/x', '2');
+    expect(await select()).to.deep.equal(['other']);
+  });
+
+  it('sees what becomes visible in a directory that is ignored', async () => {
+    mkdirSync(at('tree/out'));
+    write('tree/out/a.log', 'a');
+    const ignore = ['tree/out', '!tree/out/*.txt'];
+    // The list of the directory is there already when the selection is made.
+    const select = async () => {
+      const context = contextOfLaterDay(ignore);
+      context.list('tree');
+      let made = 0;
+      await context.selection(ACTION, () => {
+        made++;
+        return selectionDigest(context, ACTION);
+      });
+      return made;
+    };
+    await select();
+    expect(await select()).to.equal(0);
+    write('tree/out/b.txt', 'b');
+    expect(await select()).to.equal(1);
   });
 
   it('is not kept with a socket in it, whose place a file may take', async () => {
