@@ -36,6 +36,9 @@ interface Scanned {
   readonly ignored: ParentMatch;
 }
 
+/** What is remembered of a selection takes memory while it is made: above this the paths are looked at each time. */
+const MOST_RECORDED = 400_000;
+
 /** What is looked at while a selection is made. */
 interface Recorder {
   readonly paths: Set<string>;
@@ -220,6 +223,7 @@ export class LocalContext implements SourceTree {
 
   /** A file that changed just now may change again without a trace, and a socket looks like nothing: no digest is kept then. */
   #keep(key: Digest, digest: Digest, { paths, directories }: Recorder): void {
+    if (paths.size > MOST_RECORDED) return;
     const seen = new Map([...paths].map((path) => [path, this.#seen(path)] as const));
     for (const state of seen.values())
       if (state && !state.hidden && !isA(state.stat, constants.S_IFDIR) && !this.#index.isSettled(state.stat))
@@ -236,7 +240,7 @@ export class LocalContext implements SourceTree {
   }
 
   #scan(path: string): Scanned | undefined {
-    this.#recorder?.paths.add(path);
+    if (this.#recorder && this.#recorder.paths.size <= MOST_RECORDED) this.#recorder.paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
     const scanned =
