@@ -177,6 +177,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
   try {
     return await caches.withoutLost(attempt);
   } finally {
+    await caches.close();
     await worker.close();
   }
 }

@@ -6,6 +6,7 @@ import type { CacheBackend } from './cache/remote/cache-backend.js';
 import {
   type CacheExportOptions,
   type CacheExportStats,
+  EarlyUploads,
   exportCache,
   type ExportMounts,
   type ExportStep,
@@ -44,6 +45,8 @@ interface ExportTarget {
   readonly failsBuild: boolean;
   /** Whether the cache mount of that id goes along; undefined: none does. */
   readonly takesMount: ((id: string) => boolean) | undefined;
+  /** With mode=max every layer goes to the cache, so that it may go as soon as it is there. */
+  readonly early: EarlyUploads | undefined;
 }
 
 /** What an export is made of. */
@@ -71,7 +74,9 @@ export class RemoteCaches {
     const { store, isAvailable, signal } = context;
     const backends = (options.cacheFrom ?? []).map((spec) => openCacheBackend(spec, 'from', store));
     const targets = options.cacheTo ?? [];
-    this.#targets = targets.filter((spec) => spec.type !== 'inline').map((spec) => exportTarget(spec, store));
+    this.#targets = targets
+      .filter((spec) => spec.type !== 'inline')
+      .map((spec) => exportTarget(spec, store, signal));
     const inline = targets.filter((spec) => spec.type === 'inline');
     for (const spec of inline) checkCacheSpec(spec, 'to');
     this.#writesInline = inline.length > 0 || isTrue(options.buildArgs?.['BUILDKIT_INLINE_CACHE']);
@@ -91,13 +96,22 @@ export class RemoteCaches {
   /** For the solver. */
   solverRecords(): ResultRecords {
     const { records } = this;
-    if (!(records instanceof ImportingRecords)) return records;
-    const lookup = new BuildkitLookup(records, this.#sources);
-    return {
+    const own: ResultRecords = {
       load: (key) => records.load(key),
-      save: (key, record) => records.save(key, record),
-      findForeign: (definition, vertex, inputs) => lookup.find(definition, vertex, inputs),
+      save: (key, record) => {
+        records.save(key, record);
+        const layer = record.result.layers.at(-1);
+        if (layer) for (const { early } of this.#targets) early?.offer(layer);
+      },
     };
+    if (!(records instanceof ImportingRecords)) return own;
+    const lookup = new BuildkitLookup(records, this.#sources);
+    return { ...own, findForeign: (definition, vertex, inputs) => lookup.find(definition, vertex, inputs) };
+  }
+
+  /** Ends what still goes to a cache of a build that failed. */
+  async close(): Promise<void> {
+    await Promise.all(this.#targets.map(({ early }) => early?.abandon()));
   }
 
   /** Fills a new directory of a cache mount from a cache that has it. */
@@ -203,7 +217,7 @@ export class RemoteCaches {
 
   async #exportTo(target: ExportTarget, { steps, graph, images, mountIds }: Exported): Promise<void> {
     const { store, signal, onProgress } = this.#context;
-    const { backend, mode, options, failsBuild, takesMount } = target;
+    const { backend, mode, options, failsBuild, takesMount, early } = target;
     const digest = `cache-to ${backend.place}`;
     const name = `exporting cache to ${backend.place}`;
     onProgress({ kind: 'announced', digest, atMs: Date.now(), name, inputs: [] });
@@ -213,6 +227,7 @@ export class RemoteCaches {
         layers: store.layers,
         content: store.content,
         graph,
+        sentBefore: (await early?.finish()) ?? [],
         mounts: takesMount && exportMounts(store.state.mounts, (id) => mountIds.has(id) && takesMount(id)),
         signal,
         onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
@@ -263,18 +278,23 @@ export class RemoteCaches {
   }
 }
 
-function exportTarget(spec: CacheSpec, store: Store): ExportTarget {
+function exportTarget(spec: CacheSpec, store: Store, signal: AbortSignal): ExportTarget {
   const ociTypes = booleanAttribute(spec, 'oci-mediatypes', true);
+  const backend = openCacheBackend(spec, 'to', store);
+  const mode = choiceAttribute(spec, 'mode', ['min', 'max'], 'min');
+  const options: CacheExportOptions = {
+    compression: choiceAttribute(spec, 'compression', ['gzip', 'zstd', 'uncompressed'], 'gzip'),
+    baseLayers: booleanAttribute(spec, 'base-layers', true),
+    forceCompression: booleanAttribute(spec, 'force-compression', false),
+    imageManifest: booleanAttribute(spec, 'image-manifest', ociTypes),
+    dockerTypes: !ociTypes,
+  };
+  const { layers, content } = store;
   return {
-    backend: openCacheBackend(spec, 'to', store),
-    mode: choiceAttribute(spec, 'mode', ['min', 'max'], 'min'),
-    options: {
-      compression: choiceAttribute(spec, 'compression', ['gzip', 'zstd', 'uncompressed'], 'gzip'),
-      baseLayers: booleanAttribute(spec, 'base-layers', true),
-      forceCompression: booleanAttribute(spec, 'force-compression', false),
-      imageManifest: booleanAttribute(spec, 'image-manifest', ociTypes),
-      dockerTypes: !ociTypes,
-    },
+    backend,
+    mode,
+    options,
+    early: mode === 'max' ? new EarlyUploads(backend, options, { layers, content, signal }) : undefined,
     failsBuild: !booleanAttribute(spec, 'ignore-error', true),
     takesMount: mountChoice(spec.attributes['mounts']),
   };

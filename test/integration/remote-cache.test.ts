@@ -213,6 +213,54 @@ describe('remote caches', function () {
     expect((await pulled.must(['run', `${proxy!.host}/elsewhere:1`])).stdout).to.match(/^first\n/);
   });
 
+  describe('while a later step runs', () => {
+    const waiting = (end: string) =>
+      makeContext({
+        Dockerfile: `FROM ${base}\nRUN head -c 100000 /dev/urandom > /early\nRUN sleep 4; ${end}\n`,
+      });
+    /** Runs a build; gives the blobs that lay in the cache before the build had an end. */
+    const blobsMeanwhile = async (end: string, mode: string) => {
+      const dest = join(tmpDir(), 'cache');
+      const found = new Set<string>();
+      const started = performance.now();
+      const look = setInterval(() => {
+        // The step alone takes four seconds, so that no export has begun before.
+        if (performance.now() - started > 3500 && mode === 'min') clearInterval(look);
+        else if (existsSync(join(dest, 'index.json'))) clearInterval(look);
+        else if (existsSync(join(dest, 'blobs/sha256')))
+          for (const name of readdirSync(join(dest, 'blobs/sha256'))) found.add(name);
+      }, 20);
+      const args = [waiting(end), '-o', 'type=cacheonly', '--progress', 'plain'];
+      const result = await newMachine().run([
+        'build',
+        ...args,
+        '--cache-to',
+        `type=local,dest=${dest},mode=${mode}`,
+      ]);
+      clearInterval(look);
+      return { ...result, dest, found: [...found].filter((name) => /^[0-9a-f]{64}$/.test(name)) };
+    };
+
+    it('sends the layers that are there already with mode=max', async () => {
+      const { status, stderr, found, dest } = await blobsMeanwhile('true', 'max');
+      expect(status, stderr).to.equal(0);
+      expect(found).to.have.length.of.at.least(1);
+      const sent = Number(/(\d+) blobs sent/.exec(stderr)?.[1]);
+      expect(sent, 'early ones are counted').to.equal(readdirSync(join(dest, 'blobs/sha256')).length - 1);
+    });
+
+    it('sends nothing before its end with mode=min, which may not want it', async () => {
+      expect((await blobsMeanwhile('true', 'min')).found).to.deep.equal([]);
+    });
+
+    it('leaves whole blobs and nothing else when the step fails', async () => {
+      const { status, dest } = await blobsMeanwhile('exit 3', 'max');
+      expect(status).to.equal(1);
+      expect(existsSync(join(dest, 'index.json'))).to.equal(false);
+      for (const name of readdirSync(join(dest, 'blobs/sha256'))) expect(name).to.match(/^[0-9a-f]{64}$/);
+    });
+  });
+
   it('keeps with mode=min only what the image holds', async () => {
     const ref = `type=registry,ref=${proxy!.host}/min:cache`;
     const one = newMachine();

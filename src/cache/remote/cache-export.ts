@@ -81,12 +81,14 @@ export async function exportCache(
   deps: CacheExportDependencies & {
     readonly mounts?: ExportMounts | undefined;
     readonly graph: BuildkitGraph;
+    /** What {@link EarlyUploads} sent. */
+    readonly sentBefore: readonly Descriptor[];
   },
 ): Promise<CacheExportStats> {
   const { contents: collected, uploads: layers } = await collect(steps, backend, options, deps);
   const bytes = await backend.resolve(deps.signal);
   const earlier = bytes && (await readEarlier(bytes, backend, deps));
-  const sent: Descriptor[] = [];
+  const sent = [...deps.sentBefore];
   const mounts = deps.mounts && (await exportMounts(deps.mounts, earlier, backend, sent, deps.signal));
   const { contents, buildkit } = options.baseLayers
     ? await addBuildkit(steps, collected, backend, deps.graph)
@@ -94,7 +96,7 @@ export async function exportCache(
   const all = mounts && mounts.length > 0 ? { ...contents, mounts } : contents;
   const encoded = encodeCache(all, { ...options, form: backend.form }, buildkit);
   if (bytes?.equals(encoded.document.bytes)) return { steps: steps.length, uploads: 0, uploadedBytes: 0 };
-  const known = new Set(earlier?.blobs.map((blob) => blob.digest));
+  const known = new Set([...(earlier?.blobs ?? []), ...sent].map((blob) => blob.digest));
   await inParallel([...layers, ...configOf(encoded)], UPLOADS_AT_ONCE, async (upload) => {
     throwIfAborted(deps.signal);
     if (known.has(upload.blob.digest) || (await backend.has(upload.blob, deps.signal))) return;
@@ -104,6 +106,64 @@ export async function exportCache(
   await backend.publish(encoded.document, deps.signal);
   const uploadedBytes = sent.reduce((sum, blob) => sum + blob.size, 0);
   return { steps: steps.length, uploads: sent.length, uploadedBytes };
+}
+
+/**
+ * Sends layers of steps while later steps run, one after the other, so that the export finds them there. It tells of nothing: what
+ * fails here is sent by the export, and fails there.
+ */
+export class EarlyUploads {
+  readonly #backend: CacheBackend;
+  readonly #options: CacheExportOptions;
+  readonly #deps: CacheExportDependencies;
+  readonly #stop = new AbortController();
+  readonly #offered = new Set<Digest>();
+  readonly #sent: Descriptor[] = [];
+  #running: Promise<void> = Promise.resolve();
+  #takesMore = true;
+
+  constructor(
+    backend: CacheBackend,
+    options: CacheExportOptions,
+    deps: Omit<CacheExportDependencies, 'onProgress'>,
+  ) {
+    this.#backend = backend;
+    this.#options = options;
+    const signal = AbortSignal.any([deps.signal, this.#stop.signal]);
+    this.#deps = { ...deps, signal, onProgress: () => undefined };
+  }
+
+  offer(layer: Layer): void {
+    if (this.#offered.has(layer.diffId)) return;
+    this.#offered.add(layer.diffId);
+    this.#running = this.#running.then(() => this.#send(layer));
+  }
+
+  /** Waits for the layer that is on its way, and gives what was sent; the others are left to the export. */
+  async finish(): Promise<readonly Descriptor[]> {
+    this.#takesMore = false;
+    await this.#running;
+    return this.#sent;
+  }
+
+  /** Ends it at once. */
+  async abandon(): Promise<void> {
+    this.#stop.abort();
+    await this.finish();
+  }
+
+  async #send(layer: Layer): Promise<void> {
+    if (!this.#takesMore) return;
+    try {
+      const { blob, origin, held } = await describeLayer(layer, this.#options, this.#deps);
+      if (origin !== undefined && !held) return;
+      if (await this.#backend.has(blob, this.#deps.signal)) return;
+      await send(layerUpload(layer, blob, this.#backend, this.#deps), this.#backend, this.#deps);
+      this.#sent.push(blob);
+    } catch {
+      this.#takesMore = false;
+    }
+  }
 }
 
 async function send(
