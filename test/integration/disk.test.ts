@@ -171,7 +171,9 @@ describe('the size of the store', function () {
       const id = failed!.id.slice('failed-'.length);
 
       const inUse = join(store.root, 'pruned-meanwhile');
-      const debugging = store.run(['debug', id, '--', 'sh', '-c', `echo; ${longSleep(5)}`], {
+      // The shell puts the words together, so that only what it starts is a process with the text.
+      const [program, time] = longSleep(5).split(' ');
+      const debugging = store.run(['debug', id, '--', 'sh', '-c', `echo; $0 ${time}`, program!], {
         onStart: (pid) => void pruneBeside(pid),
       });
       const pruneBeside = async (pid: number) => {
