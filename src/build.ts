@@ -127,6 +127,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     signal,
     onProgress,
     contentDigest: (of, selectors) => worker.contentDigest(of, selectors, signal),
+    checksLeaks: leaks !== undefined,
   });
   const worker: Worker = createWorker({
     state: store.state,

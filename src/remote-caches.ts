@@ -36,6 +36,8 @@ export interface RemoteCachesContext {
   readonly signal: AbortSignal;
   readonly onProgress: ProgressListener;
   readonly contentDigest: DigestSources['contentDigest'];
+  /** {@link RemoteCaches.checkLeaks} comes before the export: nothing may be sent earlier. */
+  readonly checksLeaks: boolean;
 }
 
 interface ExportTarget {
@@ -57,6 +59,12 @@ interface Exported {
   readonly mountIds: ReadonlySet<string>;
 }
 
+/** What a solve gives to caches, made when it is first asked for. */
+interface Exportable {
+  readonly steps: Promise<readonly ExportStep[]>;
+  graph?: Promise<BuildkitGraph>;
+}
+
 /** The caches that `--cache-from` and `--cache-to` name: what a build looks up in them and writes to them. */
 export class RemoteCaches {
   readonly records: CacheRecords | ImportingRecords;
@@ -64,6 +72,7 @@ export class RemoteCaches {
   readonly #context: RemoteCachesContext;
   readonly #targets: readonly ExportTarget[];
   readonly #writesInline: boolean;
+  readonly #exportable = new WeakMap<readonly SolvedVertex[], Exportable>();
 
   /** Asks nothing of any backend. @throws USAGE, REFERENCE_INVALID */
   constructor(
@@ -76,7 +85,7 @@ export class RemoteCaches {
     const targets = options.cacheTo ?? [];
     this.#targets = targets
       .filter((spec) => spec.type !== 'inline')
-      .map((spec) => exportTarget(spec, store, signal));
+      .map((spec) => exportTarget(spec, context));
     const inline = targets.filter((spec) => spec.type === 'inline');
     for (const spec of inline) checkCacheSpec(spec, 'to');
     this.#writesInline = inline.length > 0 || isTrue(options.buildArgs?.['BUILDKIT_INLINE_CACHE']);
@@ -127,7 +136,7 @@ export class RemoteCaches {
    */
   async checkLeaks(solved: readonly SolvedVertex[], leaks: LeakCheck): Promise<void> {
     if (this.#targets.length === 0) return;
-    const steps = await this.#steps(solved);
+    const steps = await this.#exportableOf(solved).steps;
     const check = (what: string, look: () => void) => {
       look();
       const message = leaks.takeWarning(what);
@@ -153,9 +162,9 @@ export class RemoteCaches {
   /** Writes what was solved to every target. A cache that fails is a warning, unless its `ignore-error=false` says other. */
   async export(solved: readonly SolvedVertex[], images: readonly BuiltImage[]): Promise<void> {
     if (this.#targets.length === 0) return;
-    const steps = await this.#steps(solved);
+    const steps = await this.#exportableOf(solved).steps;
     const mountIds = cacheMountIds(solved);
-    const graph = await this.#graph(solved, steps);
+    const graph = await this.#graph(solved);
     await Promise.all(
       this.#targets.map((target) => this.#exportTo(target, { steps, graph, images, mountIds })),
     );
@@ -167,8 +176,8 @@ export class RemoteCaches {
     images: readonly BuiltImage[],
   ): Promise<readonly BuiltImage[]> {
     if (!this.#writesInline) return images;
-    const steps = await this.#steps(solved);
-    const graph = await this.#graph(solved, steps);
+    const steps = await this.#exportableOf(solved).steps;
+    const graph = await this.#graph(solved);
     return Promise.all(
       images.map(async (image) => {
         const own = inlineSteps(steps, image.layers);
@@ -178,10 +187,19 @@ export class RemoteCaches {
     );
   }
 
-  #graph(solved: readonly SolvedVertex[], steps: readonly ExportStep[]): Promise<BuildkitGraph> {
-    const vertices = new Map(solved.map(({ vertex }) => [vertex.digest, vertex]));
-    const layers = new Map(steps.map((step) => [step.vertex.digest, step.layers]));
-    return openBuildkitGraph({ vertices, sources: [] }, this.#sources, ({ digest }) => layers.get(digest));
+  #exportableOf(solved: readonly SolvedVertex[]): Exportable {
+    let exportable = this.#exportable.get(solved);
+    if (!exportable) this.#exportable.set(solved, (exportable = { steps: this.#steps(solved) }));
+    return exportable;
+  }
+
+  #graph(solved: readonly SolvedVertex[]): Promise<BuildkitGraph> {
+    const exportable = this.#exportableOf(solved);
+    return (exportable.graph ??= exportable.steps.then((steps) => {
+      const vertices = new Map(solved.map(({ vertex }) => [vertex.digest, vertex]));
+      const layers = new Map(steps.map((step) => [step.vertex.digest, step.layers]));
+      return openBuildkitGraph({ vertices, sources: [] }, this.#sources, ({ digest }) => layers.get(digest));
+    }));
   }
 
   /** Runs a build, and again where it failed because a cache did not give a layer that it lists: without that cache then. */
@@ -278,7 +296,7 @@ export class RemoteCaches {
   }
 }
 
-function exportTarget(spec: CacheSpec, store: Store, signal: AbortSignal): ExportTarget {
+function exportTarget(spec: CacheSpec, { store, signal, checksLeaks }: RemoteCachesContext): ExportTarget {
   const ociTypes = booleanAttribute(spec, 'oci-mediatypes', true);
   const backend = openCacheBackend(spec, 'to', store);
   const mode = choiceAttribute(spec, 'mode', ['min', 'max'], 'min');
@@ -294,7 +312,10 @@ function exportTarget(spec: CacheSpec, store: Store, signal: AbortSignal): Expor
     backend,
     mode,
     options,
-    early: mode === 'max' ? new EarlyUploads(backend, options, { layers, content, signal }) : undefined,
+    early:
+      mode === 'max' && !checksLeaks
+        ? new EarlyUploads(backend, options, { layers, content, signal })
+        : undefined,
     failsBuild: !booleanAttribute(spec, 'ignore-error', true),
     takesMount: mountChoice(spec.attributes['mounts']),
   };

@@ -120,8 +120,7 @@ export interface ContentSelector {
   /** Links at the end of the path as well. */
   readonly followLinks?: boolean;
   readonly wildcard?: boolean;
-  /** Patterns of an ignore file below the path: what is taken, and what of that is not. */
-  readonly include?: readonly string[];
+  /** Patterns of an ignore file below the path: what is not taken. */
   readonly exclude?: readonly string[];
 }
 

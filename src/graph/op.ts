@@ -24,7 +24,16 @@ export interface SourceOp {
 
 /** A source that only says where its files are: finding it takes nothing, so that there is nothing to lock or to cache. */
 export function isListedSource(op: Op): boolean {
-  return op.kind === 'source' && /^(local|docker-image|oci-layout):/.test(op.identifier);
+  return isLocalSource(op) || isImageSource(op);
+}
+
+/** A directory of the caller. */
+export function isLocalSource(op: Op): op is SourceOp {
+  return op.kind === 'source' && op.identifier.startsWith('local://');
+}
+
+export function isImageSource(op: Op): op is SourceOp {
+  return op.kind === 'source' && /^(docker-image|oci-layout):/.test(op.identifier);
 }
 
 /** Runs a process on a root file system; output 0 is the root file system after it, one layer more than `root`. */

@@ -1,6 +1,7 @@
 import type { BuildError } from '../errors.js';
 import type { JobContext } from '../graph/contract.js';
 import type { Definition, Edge, Vertex } from '../graph/definition.js';
+import { isLocalSource } from '../graph/op.js';
 import type { Digest } from '../oci/digest.js';
 import type { ProgressEvent } from '../progress.js';
 import type { SolveStats } from './solver.js';
@@ -57,8 +58,8 @@ export class SolveProgress {
   cached(vertex: Vertex): void {
     for (const edge of vertex.inputs) {
       const input = this.#definition.vertices.get(edge.vertex);
-      const isLocal = input?.op.kind === 'source' && input.op.identifier.startsWith('local://');
-      if (input && !isLocal && this.#states.get(input.digest) === 'announced') this.cached(input);
+      if (input && !isLocalSource(input.op) && this.#states.get(input.digest) === 'announced')
+        this.cached(input);
     }
     this.#enter(vertex, 'cached', { kind: 'cached', digest: vertex.digest, atMs: Date.now() });
   }

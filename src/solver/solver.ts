@@ -11,7 +11,7 @@ import type {
   SnapshotResult,
 } from '../graph/contract.js';
 import type { Definition, Edge, Vertex } from '../graph/definition.js';
-import { isListedSource } from '../graph/op.js';
+import { isListedSource, isLocalSource } from '../graph/op.js';
 import { type Digest, digestHex } from '../oci/digest.js';
 import { adoptionKey, contentKey, definitionKey, inputContents } from './cache-keys.js';
 import type { SolveWitness } from './explainer.js';
@@ -177,7 +177,7 @@ export class Solver {
     const hit = known ? await this.#lookup(definition, state, vertex) : undefined;
     if (hit) return this.#found(state, vertex, hit);
     const foreign = known ? await this.#findForeign(state, vertex) : undefined;
-    if (foreign) return this.#found(state, vertex, foreign, [definition]);
+    if (foreign) return this.#found(state, vertex, foreign, [definition], 'definition');
     const inputs = await Promise.all(vertex.inputs.map((edge) => this.#edge(state, edge)));
     const job = state.progress.job(vertex, state.signal);
     const contents = await inputContents(cacheMap, inputs, job);
@@ -200,9 +200,10 @@ export class Solver {
     vertex: Vertex,
     result: SnapshotResult,
     keys?: readonly Digest[],
+    by: 'definition' | 'content' = keys ? 'content' : 'definition',
   ): readonly Result[] {
     if (keys) this.#save(keys, vertex, result);
-    this.#options.witness?.found(vertex, keys ? 'content' : 'definition');
+    this.#options.witness?.found(vertex, by);
     state.progress.cached(vertex);
     return [result];
   }
@@ -362,7 +363,7 @@ export class Solver {
     return {
       cacheMap,
       definition,
-      known: known && !vertex.options.ignoreCache && !isLocal(vertex),
+      known: known && !vertex.options.ignoreCache && !isLocalSource(vertex.op),
     };
   }
 
@@ -419,10 +420,6 @@ function vertexOf(definition: Definition, edge: Edge): Vertex {
   const vertex = definition.vertices.get(edge.vertex);
   if (!vertex) throw new BuildError('INTERNAL', `the definition lacks vertex ${edge.vertex}`);
   return vertex;
-}
-
-function isLocal(vertex: Vertex): boolean {
-  return vertex.op.kind === 'source' && vertex.op.identifier.startsWith('local://');
 }
 
 function isAbort(error: unknown): boolean {

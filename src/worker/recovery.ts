@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../cache/if-there.js';
 import { type ListedLease, listLeases } from '../cache/leases.js';
 import { removeTreeUntil, temporariesOf } from '../cache/leftovers.js';
 import { type ProcessStamp, processStamp, stampOf } from '../cache/process-stamp.js';
@@ -19,6 +20,7 @@ const KILL_MS = 100;
 const RETRY_MS = 2;
 /** A killed process ends when it gets a turn; on a busy machine that takes longer than a command should wait for. */
 const AGAIN_MS = 50;
+const MOST_WAIT_MS = 5000;
 const LAST_KILL_MS = 1000;
 
 /**
@@ -45,12 +47,15 @@ function recoverLater(state: StateRoot): void {
     isDone(LAST_KILL_MS);
     emptyTrash(state.work);
   };
-  const timer = setInterval(() => {
-    if (!isDone(0)) return;
-    clearInterval(timer);
-    process.off('exit', atEnd);
-    emptyTrash(state.work);
-  }, AGAIN_MS).unref();
+  // Each try looks at every process of the machine: what will not end soon is asked for less and less.
+  const againIn = (waitMs: number): void => {
+    setTimeout(() => {
+      if (!isDone(0)) return againIn(Math.min(2 * waitMs, MOST_WAIT_MS));
+      process.off('exit', atEnd);
+      emptyTrash(state.work);
+    }, waitMs).unref();
+  };
+  againIn(AGAIN_MS);
   process.once('exit', atEnd);
 }
 
@@ -97,16 +102,16 @@ function removeTracesOf(state: StateRoot, stamp: ProcessStamp, killMs: number): 
 }
 
 function workDirectoriesOf(state: StateRoot, stamp: ProcessStamp): string[] {
-  return listDirectory(state.work)
+  return namesIn(state.work)
     .filter((name) => stampOf(name) === stamp)
     .map((name) => join(state.work, name));
 }
 
 /** The runtime names them after the container, at the top of each hierarchy or in the group that tsbuild ran in. */
 function removeControlGroups(stamp: ProcessStamp, directories: readonly string[], untilMs: number): boolean {
-  const runs = directories.flatMap((path) => listDirectory(path).map((run) => join(path, run)));
+  const runs = directories.flatMap((path) => namesIn(path).map((run) => join(path, run)));
   const limited = runs.flatMap((run) => killGroups(join(run, GROUPS_FILE)));
-  const groups = [...limited, ...groupsNamed(`tsbuild-${stamp}`)];
+  const groups = [...limited, ...groupsNamed(`tsbuild-${stamp}-`)];
   // The kernel keeps a group busy until the last killed process has been waited for.
   return repeatUntil(untilMs, () => !groups.map(tryRemove).includes(false));
 }
@@ -131,7 +136,7 @@ function throwAway(path: string, work: string): void {
 }
 
 function emptyTrash(work: string): void {
-  const trash = listDirectory(work).filter((name) => name.startsWith(TRASH));
+  const trash = namesIn(work).filter((name) => name.startsWith(TRASH));
   if (trash.length === 0) return;
   const until = performance.now() + REMOVE_MS;
   const left = trash.map((name) => join(work, name)).filter((path) => !removed(path, until));
@@ -155,12 +160,4 @@ function unmountBelow(path: string): void {
     .split('\n')
     .flatMap((line) => line.split(' ')[4] ?? []);
   for (const point of points.reverse()) if (point.startsWith(`${path}/`)) unmount(point);
-}
-
-function listDirectory(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

@@ -1,5 +1,5 @@
 import type { ContentSelector, Layer, LockAcquirer, OpResolver, ResolvedOp } from '../graph/contract.js';
-import type { SourceOp } from '../graph/op.js';
+import { isLocalSource, type SourceOp } from '../graph/op.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { BuildError } from '../errors.js';
 import { BuildLimits } from './cgroup/build-limits.js';
@@ -131,7 +131,7 @@ export function createWorker(options: WorkerOptions): Worker {
           workDirectory: () => overlays.workDirectory(),
         });
       case 'source':
-        if (op.identifier.startsWith('local://')) return createLocalSourceOp(op);
+        if (isLocalSource(op)) return createLocalSourceOp(op);
         if (RemoteSources.handles(op))
           return remoteSources.resolveOp(op, layers, () => overlays.workDirectory());
         return createImageSourceOp(op, imageSource);

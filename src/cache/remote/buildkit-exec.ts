@@ -12,7 +12,7 @@ import {
   recordDigest,
 } from './buildkit-node.js';
 import { contentPaths } from './content-selectors.js';
-import { goJson, orNothing } from './go-json.js';
+import { compareBytes, goJson, orNothing } from './go-json.js';
 
 const NETWORKS = { default: 0, host: 1, none: 2 } as const;
 const SECRET = 1;
@@ -126,7 +126,7 @@ function placedMounts({ mounts, shmSizeBytes }: ExecOp): PlacedMount[] {
     (mount): mount is PlacedMount => mount.type !== 'secret' && mount.type !== 'ssh',
   );
   if (shmSizeBytes !== undefined) placed.push({ type: 'tmpfs', target: '/dev/shm', sizeBytes: shmSizeBytes });
-  return placed.toSorted((a, b) => Buffer.compare(Buffer.from(a.target), Buffer.from(b.target)));
+  return placed.toSorted((a, b) => compareBytes(a.target, b.target));
 }
 
 /** Adds what mounts read to the inputs, and tells their numbers. */

@@ -1,13 +1,14 @@
 import { posix } from 'node:path';
 import type { ContentSelector } from '../../graph/contract.js';
 import type { Definition, Vertex } from '../../graph/definition.js';
-import type {
-  CopyAction,
-  FileAction,
-  FileOp,
-  MakeDirectoryAction,
-  MakeFileAction,
-  Owner,
+import {
+  type CopyAction,
+  type FileAction,
+  type FileOp,
+  isLocalSource,
+  type MakeDirectoryAction,
+  type MakeFileAction,
+  type Owner,
 } from '../../graph/op.js';
 import { hasWildcard } from '../../graph/path-match.js';
 import { digestOf } from '../../oci/digest.js';
@@ -222,8 +223,8 @@ export function contextOfPart({ op, inputs }: Vertex, { vertices }: Definition):
     action.source === action.destination &&
     !action.allowWildcard &&
     !action.unpack &&
-    context?.op.kind === 'source' &&
-    context.op.identifier.startsWith('local://');
+    context !== undefined &&
+    isLocalSource(context.op);
   return isPart ? context : undefined;
 }
 

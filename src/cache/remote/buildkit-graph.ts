@@ -1,5 +1,6 @@
 import type { ContentSelector, Layer } from '../../graph/contract.js';
 import type { Definition, Vertex } from '../../graph/definition.js';
+import { isImageSource } from '../../graph/op.js';
 import type { Digest } from '../../oci/digest.js';
 import { type BuildkitNode, type NodeInput, recordDigest } from './buildkit-node.js';
 import { buildkitNode } from './buildkit-vertex.js';
@@ -44,7 +45,9 @@ export class BuildkitGraph {
     if (from.kind === 'inner') return from.content && recordDigest(from.content, -1);
     const { vertex } = from;
     const key = `${vertex.digest} ${JSON.stringify(content)}`;
-    const known = await this.#contents.get(key);
+    // Nobody may come in between where nothing is known: who asks at the same time waits for one answer.
+    const asked = this.#contents.get(key);
+    const known = asked && (await asked);
     if (known) return known;
     const digest = this.#ports
       .contentDigest(vertex, content)
@@ -59,9 +62,7 @@ export class BuildkitGraph {
     for (let at = vertex; ; made++) {
       const { op } = at;
       if (op.kind === 'source')
-        return /^(docker-image|oci-layout):/.test(op.identifier)
-          ? { image: await this.#ports.imageLayers(at), made }
-          : undefined;
+        return isImageSource(op) ? { image: await this.#ports.imageLayers(at), made } : undefined;
       const below = op.kind === 'exec' ? op.root : op.base;
       if (below < 0) return { image: [], made: made + 1 };
       at = this.#definition.vertices.get(at.inputs[below]!.vertex)!;

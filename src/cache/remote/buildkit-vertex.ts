@@ -1,5 +1,5 @@
 import type { Definition, Vertex } from '../../graph/definition.js';
-import type { SourceOp } from '../../graph/op.js';
+import { isImageSource, type SourceOp } from '../../graph/op.js';
 import { type Digest, digestOf } from '../../oci/digest.js';
 import { execNode } from './buildkit-exec.js';
 import { fileNode } from './buildkit-file.js';
@@ -15,12 +15,8 @@ export async function buildkitNode(
   const { op } = vertex;
   if (op.kind === 'exec') return execNode(op, vertex, definition);
   if (op.kind === 'file') return fileNode(op, vertex, definition);
-  if (!isImage(op)) return [];
+  if (!isImageSource(op)) return [];
   return imageDigests(op, vertex, await diffIdsOf(vertex)).map((digest) => ({ digest, inputs: [] }));
-}
-
-export function isImage({ identifier }: SourceOp): boolean {
-  return /^(docker-image|oci-layout):/.test(identifier);
 }
 
 /** An image is known by its manifest or index, and by the files that its layers give. */

@@ -57,15 +57,21 @@ export class ImportingRecords {
     const { records, isAvailable } = this.#options;
     const own = records.load(key);
     if (own && isAvailable(own.result)) return own;
-    this.#imported ??= this.#importAll();
-    for (const { backend, steps } of await this.#imported) {
+    for (const { backend, steps } of await this.#caches()) {
       const found = steps.get(key);
       if (!found) continue;
       const { step, contents } = found;
       const result = createSnapshotResult(layersOfStep(contents, step, backend.origin));
       if (!isAvailable(result)) continue;
-      const { layers: _layers, ...about } = step;
-      const record: CacheRecord = { ...about, result, importedFrom: backend.place };
+      const { name, createdAt, keys, contents: read } = step;
+      const record: CacheRecord = {
+        name,
+        createdAt,
+        keys,
+        result,
+        importedFrom: backend.place,
+        ...(read ? { contents: read } : {}),
+      };
       for (const each of step.keys) records.save(each, record);
       return record;
     }
@@ -74,8 +80,7 @@ export class ImportingRecords {
 
   /** Whether some cache has records of BuildKit. */
   async hasForeign(): Promise<boolean> {
-    this.#imported ??= this.#importAll();
-    return (await this.#imported).some(({ foreign }) => foreign.length > 0);
+    return (await this.#caches()).some(({ foreign }) => foreign.length > 0);
   }
 
   /** The same by BuildKit's digests, where a cache has records of BuildKit. Saves nothing. */
@@ -83,8 +88,7 @@ export class ImportingRecords {
     vertex: Vertex,
     graph: BuildkitGraph,
   ): Promise<{ result: SnapshotResult; importedFrom: string } | undefined> {
-    this.#imported ??= this.#importAll();
-    for (const imported of await this.#imported) {
+    for (const imported of await this.#caches()) {
       for (const matcher of await this.#matchersOf(imported, graph)) {
         const result = await matcher.find(vertex, imported.backend.origin);
         if (result && this.#options.isAvailable(result))
@@ -92,6 +96,11 @@ export class ImportingRecords {
       }
     }
     return undefined;
+  }
+
+  /** Read once, when they are first asked for. */
+  #caches() {
+    return (this.#imported ??= this.#importAll());
   }
 
   async #matchersOf(imported: Imported, graph: BuildkitGraph): Promise<readonly BuildkitMatcher[]> {
@@ -114,8 +123,7 @@ export class ImportingRecords {
     setTimesNs: RestoreOptions['setTimesNs'],
   ): Promise<string | undefined> {
     const { listener, signal } = this.#options;
-    this.#imported ??= this.#importAll();
-    for (const { backend, mounts } of await this.#imported) {
+    for (const { backend, mounts } of await this.#caches()) {
       const mount = mounts.find((each) => each.name === name);
       if (!mount) continue;
       try {

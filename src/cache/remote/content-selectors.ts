@@ -14,8 +14,8 @@ export function orderSelectors(selectors: readonly ContentSelector[]): ContentSe
   return [...merged, ...selectors.filter(isFiltered)].toSorted((a, b) => compareBytes(a.path, b.path));
 }
 
-export function isFiltered({ wildcard, include = [], exclude = [] }: ContentSelector): boolean {
-  return (wildcard ?? false) || include.length > 0 || exclude.length > 0;
+export function isFiltered({ wildcard, exclude = [] }: ContentSelector): boolean {
+  return (wildcard ?? false) || exclude.length > 0;
 }
 
 function outermost(paths: readonly string[]): string[] {

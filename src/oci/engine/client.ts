@@ -37,7 +37,7 @@ interface Answer {
 export class EngineClient implements Disposable {
   readonly #endpoint: EngineEndpoint;
   readonly #signal: AbortSignal;
-  #agent: Promise<Agent> | undefined;
+  #agent: Agent | undefined;
   /** What the last answer said: `Docker/20.10.24 (linux)`, `1.41`. */
   #server = '';
   #version = 0;
@@ -108,7 +108,7 @@ export class EngineClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    void this.#agent?.then((agent) => agent.destroy());
+    this.#agent?.destroy();
   }
 
   #get(path: string): Promise<Answer> {
@@ -124,9 +124,7 @@ export class EngineClient implements Disposable {
     const { connection } = this.#endpoint;
     const tls = 'host' in connection ? connection.tls : undefined;
     const http = tls ? await import('node:https') : await import('node:http');
-    const agent = await (this.#agent ??= Promise.resolve(
-      new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tls }),
-    ));
+    const agent = (this.#agent ??= new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tls }));
     const request = http.request({
       ...('host' in connection ? { host: connection.host, port: connection.port } : connection),
       agent,

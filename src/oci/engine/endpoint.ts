@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError } from '../../errors.js';
+import { digestHex, digestOf } from '../digest.js';
 import { parseJson } from '../json.js';
 import { dockerConfigDirectory, readDockerConfig } from '../registry/credentials.js';
 
@@ -94,7 +94,7 @@ interface ContextDocument {
 /** A context lies in a directory that is named by the digest of its name. */
 function contextEndpoint(name: string, env: NodeJS.ProcessEnv): EngineEndpoint {
   const contexts = join(dockerConfigDirectory(env), 'contexts');
-  const id = createHash('sha256').update(name).digest('hex');
+  const id = digestHex(digestOf(name));
   const path = join(contexts, 'meta', id, 'meta.json');
   if (!existsSync(path))
     throw new BuildError(

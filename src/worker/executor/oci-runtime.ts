@@ -67,7 +67,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     if (signal.aborted) await endProcessesOf(directory);
     // It gives up on a group that the kernel keeps busy for some time.
     if (name === 'runc' && (signal.aborted || statSync(log).size > 0))
-      for (const group of groupsNamed(id)) await removeGroup(group);
+      for (const group of groupsNamed(id)) if (basename(group) === id) await removeGroup(group);
   }
 }
 

@@ -5,7 +5,7 @@ import { openFileHash } from '../../cache/remote/buildkit-content.js';
 import { isFiltered } from '../../cache/remote/content-selectors.js';
 import { compareBytes } from '../../cache/remote/go-json.js';
 import type { ContentSelector, Layer } from '../../graph/contract.js';
-import { canMatchSlash, hasWildcard, matchPath } from '../../graph/path-match.js';
+import { canMatchSlash, matchPath } from '../../graph/path-match.js';
 import { PatternMatcher } from '../../graph/pattern-matcher.js';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import type { EntryType, LayerEntry } from '../snapshot/layer-index.js';
@@ -14,6 +14,7 @@ import type { LayerStore } from '../snapshot/layer-store.js';
 import { LayeredTree } from '../source/layered-tree.js';
 import type { LocalContext } from '../source/local-context.js';
 import type { SourceTree } from '../source/source-tree.js';
+import { literalStart } from './copy-select.js';
 
 const BYTES_PER_TURN = 16 << 20;
 /** As tar has them. Of devices BuildKit leaves the numbers out, so they have none here. */
@@ -153,7 +154,12 @@ class ContentDigests {
     const entry = this.#tree.lookup(resolved);
     if (!entry) return [];
     const selected: Selected[] = [];
-    const walk: WalkState = { pattern: path, filters: filtersOf(selector), selected, above: [] };
+    const walk: WalkState = {
+      pattern: path,
+      excludes: selector.exclude?.length ? new PatternMatcher(selector.exclude) : undefined,
+      selected,
+      above: [],
+    };
     this.#walk(walk, { shown: start, path: resolved, entry }, selector.wildcard ? undefined : start);
     const digests: { path: string; digest: Digest }[] = [];
     for (const { shown, path: at, entry: found, isMatch: isDirect } of selected) {
@@ -169,18 +175,20 @@ class ContentDigests {
 
   /** @param root the selected path that this one is below or is; undefined before one is found */
   #walk(state: WalkState, at: Selected, root: string | undefined): void {
-    const { pattern, filters, selected, above } = state;
+    const { pattern, excludes, selected, above } = state;
     const { shown, path, entry } = at;
     const own = root ?? (isMatch(pattern, shown) ? shown : undefined);
     const isDirectory = entry.type === 'directory';
     // A directory whose path ends in a slash is left out, and that of the root does.
     if (own !== undefined && shown !== '') {
-      if (filters.takes(shown === own ? '' : shown.slice(own === '' ? 0 : own.length + 1)))
+      const relative = shown === own ? '' : shown.slice(own === '' ? 0 : own.length + 1);
+      if (!excludes?.matches(relative))
         selected.push(...above.splice(0), {
           ...at,
           isMatch: shown === own || (parentPath(shown) === own && own === ''),
         });
-      else if (isDirectory) above.push(at);
+      else if (!isDirectory || excludes.canSkipDirectory(relative)) return;
+      else above.push(at);
     }
     if (!isDirectory || (own === undefined && !mayMatchBelow(pattern, shown))) return;
     for (const name of this.#names(path)) {
@@ -211,26 +219,10 @@ interface Selected {
 
 interface WalkState {
   readonly pattern: string;
-  readonly filters: { takes(relative: string): boolean };
+  readonly excludes: PatternMatcher | undefined;
   readonly selected: Selected[];
   /** Directories on the way that were not taken themselves; they are with the first thing below them that is. */
   readonly above: Selected[];
-}
-
-function filtersOf({ include, exclude }: ContentSelector) {
-  const included = include?.length ? new PatternMatcher(include) : undefined;
-  const excluded = exclude?.length ? new PatternMatcher(exclude) : undefined;
-  return {
-    takes: (relative: string) =>
-      (included?.matches(relative) ?? true) && !(excluded?.matches(relative) ?? false),
-  };
-}
-
-/** The components before the first one with a wildcard. */
-function literalStart(pattern: string): string {
-  const components = pattern.split('/');
-  const wildcard = components.findIndex(hasWildcard);
-  return components.slice(0, wildcard < 0 ? undefined : wildcard).join('/');
 }
 
 function isMatch(pattern: string, path: string): boolean {

@@ -42,7 +42,7 @@ export function selectMatches(tree: SourceTree, action: CopyAction): Match[] {
 }
 
 /** The components before the first one with a wildcard; a backslash in them is part of a name. */
-function literalStart(pattern: string): string {
+export function literalStart(pattern: string): string {
   const components = pattern.split('/');
   const wildcard = components.findIndex(hasWildcard);
   return components.slice(0, wildcard < 0 ? undefined : wildcard).join('/');

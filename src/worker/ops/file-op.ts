@@ -1,6 +1,6 @@
 import type { CacheMapDep, JobContext, Layer, ResolvedOp, Result } from '../../graph/contract.js';
 import type { Definition, Vertex } from '../../graph/definition.js';
-import type { CopyAction, FileAction, FileOp } from '../../graph/op.js';
+import { type CopyAction, type FileAction, type FileOp, isLocalSource } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { type Digest, digestOfJson } from '../../oci/digest.js';
@@ -8,7 +8,7 @@ import { hasWildcard } from '../../graph/path-match.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { baseName } from '../snapshot/path-order.js';
 import { LayeredTree } from '../source/layered-tree.js';
-import type { LocalContext } from '../source/local-context.js';
+import { LocalContext } from '../source/local-context.js';
 import type { SourceTree } from '../source/source-tree.js';
 import { isArchive } from '../source/archive-file.js';
 import { ArchiveSpool, planArchive } from './archive-plan.js';
@@ -33,7 +33,7 @@ export function createFileOp(vertex: Vertex, definition: Definition, deps: FileO
     `the files of ${definition.vertices.get(vertex.inputs[input]!.vertex)!.options.name}`;
   const contextOf = (input: number): LocalContext | undefined => {
     const source = sources[input];
-    if (source?.kind !== 'source' || !source.identifier.startsWith('local://')) return undefined;
+    if (!source || !isLocalSource(source)) return undefined;
     return deps.context(source.identifier.slice('local://'.length), source.ignorePatterns ?? []);
   };
   return {
@@ -79,7 +79,7 @@ async function inputDep(
     (action): action is CopyAction => action.kind === 'copy' && action.input === input,
   );
   if (typeof context !== 'string') {
-    const early = digestOfJson(await contextDigests(context, actions));
+    const early = digestOfJson(await selectionDigests(context, actions));
     context.save();
     return { early, files: () => listSelections(context, actions) };
   }
@@ -96,13 +96,6 @@ async function inputDep(
   };
 }
 
-async function contextDigests(context: LocalContext, actions: readonly CopyAction[]): Promise<Digest[]> {
-  const digests: Digest[] = [];
-  for (const action of actions)
-    digests.push(await context.selection(selectionOf(action), () => selectionDigest(context, action)));
-  return digests;
-}
-
 /** What decides a selection: all of the action but which input it is. */
 function selectionOf({ input: _input, ...selection }: CopyAction): unknown {
   return selection;
@@ -110,7 +103,10 @@ function selectionOf({ input: _input, ...selection }: CopyAction): unknown {
 
 async function selectionDigests(tree: SourceTree, actions: readonly CopyAction[]): Promise<Digest[]> {
   const digests: Digest[] = [];
-  for (const action of actions) digests.push(await selectionDigest(tree, action));
+  for (const action of actions) {
+    const make = () => selectionDigest(tree, action);
+    digests.push(await (tree instanceof LocalContext ? tree.selection(selectionOf(action), make) : make()));
+  }
   return digests;
 }
 

@@ -224,7 +224,7 @@ export class LayerStore implements LayerBlobs {
     const abandon = () => void unpacking.abandon();
     signal.addEventListener('abort', abandon);
     try {
-      if (!content.has(blob.digest)) await this.#fetched(layer, signal, onProgress, unpacking);
+      await this.#fetched(layer, signal, onProgress, unpacking);
       if (!unpacking.isReading) unpacking.readWhole(content.path(blob.digest), blob.size, blob.digest);
       const isUnpacked = await unpacking.finish();
       throwIfAborted(signal);

@@ -63,6 +63,7 @@ export class LayerWriter {
   #following: FollowingHash | undefined;
   readonly #treeHash = new TextHash();
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #isOpen = true;
   #buffered = 0;
   #written = 0;
   #turnBytes = 0;
@@ -96,21 +97,15 @@ export class LayerWriter {
     return yieldToEvents().then(() => throwIfAborted(this.#signal));
   }
 
-  /** Ends the tar, gives the blob and the index their names. @throws SECRET_LEAKED by the scan */
+  /** Ends the tar, gives the blob and the index their names. After an error `abort` is due. @throws SECRET_LEAKED by the scan */
   finish(createdAt: string): Layer {
-    let diffId: Digest;
-    try {
-      this.#append(TAR_END);
-      this.#flush();
-      diffId = this.#following
-        ? (this.#following.finish() ?? digestOfFile(this.#temporary))
-        : digestFromHash(this.#tarHash);
-      this.#scan?.finish(this.entries, diffId);
-    } catch (error) {
-      this.abort();
-      throw error;
-    }
-    closeSync(this.#fd);
+    this.#append(TAR_END);
+    this.#flush();
+    const diffId = this.#following
+      ? (this.#following.finish() ?? digestOfFile(this.#temporary))
+      : digestFromHash(this.#tarHash);
+    this.#scan?.finish(this.entries, diffId);
+    this.#close();
     this.#saveIndex(diffId, this.entries);
     this.#content.adopt(this.#temporary, diffId);
     return { diffId, contentDigest: this.#treeHash.digest(), createdAt };
@@ -119,12 +114,15 @@ export class LayerWriter {
   /** Drops what was written. */
   abort(): void {
     this.#following?.abandon();
-    try {
-      closeSync(this.#fd);
-    } catch {
-      // Closed already.
-    }
+    this.#close();
     rmSync(this.#temporary, { force: true });
+  }
+
+  /** Once: the number may be another file's by now, perhaps a thread's. */
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    closeSync(this.#fd);
   }
 
   #write(entry: LayerEntry, content: FileContent | Uint8Array | undefined): LayerEntry {

@@ -88,7 +88,7 @@ function* walkUpper(walk: Walk, dir: string, hidden: boolean): Generator<Candida
     }
     if (stat.isSocket()) continue;
     const entry = entryOf(path, file, stat);
-    const changed = hidden || !lower || isChanged(entry, lower, file) || isTouched(stat, walk);
+    const changed = hidden || !lower || isTouched(stat, walk) || isChanged(entry, lower, file);
     yield { path, file, stat, entry, changed };
     if (!stat.isDirectory()) continue;
     yield* walkUpper(walk, path, lower?.type === 'directory' && (hidden || isOpaque(file)));

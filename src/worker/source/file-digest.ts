@@ -15,10 +15,12 @@ const THREAD_MIN_BYTES = 64 << 10;
 const THREADS_AFTER_BYTES = 48 << 20;
 /** So that a thread has the next file when it is done with one. */
 const MOST_QUEUED = 3;
+/** One thread reads too little ahead of it to feed more. */
+const MOST_THREADS = Math.min(8, availableParallelism() - 1);
 
 const buffer = Buffer.allocUnsafe(1 << 20);
 let hashedBytes = 0;
-let threads: readonly FileHashThread[] | undefined;
+const threads: FileHashThread[] = [];
 
 /**
  * Digest of the first `sizeBytes` of a file, which is read at once, synchronously, but for a turn of the event loop between
@@ -27,11 +29,10 @@ let threads: readonly FileHashThread[] | undefined;
  */
 export async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
   hashedBytes += sizeBytes;
-  const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
-  if (thread) return thread.digest(path, sizeBytes);
   const fd = openRegular(path);
   try {
-    return await digestHere(fd, sizeBytes);
+    const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
+    return (await thread?.digest(fd, sizeBytes)) ?? (await digestHere(fd, sizeBytes));
   } finally {
     closeSync(fd);
   }
@@ -39,8 +40,11 @@ export async function digestFile(path: string, sizeBytes: number): Promise<Diges
 
 function freeThread(): FileHashThread | undefined {
   if (hashedBytes < THREADS_AFTER_BYTES) return undefined;
-  threads ??= Array.from({ length: availableParallelism() - 1 }, () => new FileHashThread());
-  return threads.find(({ queued }) => queued < MOST_QUEUED);
+  const free = threads.find(({ queued }) => queued < MOST_QUEUED);
+  if (free || threads.length >= MOST_THREADS) return free;
+  const started = new FileHashThread();
+  threads.push(started);
+  return started;
 }
 
 async function digestHere(fd: number, sizeBytes: number): Promise<Digest> {

@@ -61,6 +61,7 @@ export class LocalContext implements SourceTree {
   #recorder: Recorder | undefined;
   #making: Promise<unknown> = Promise.resolve();
   readonly #recalled = new Map<Digest, Digest>();
+  readonly #selections = new Map<Digest, Promise<Digest>>();
   readonly #scanned = new Map<string, Scanned | undefined>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #lists = new Map<string, readonly string[]>();
@@ -86,9 +87,15 @@ export class LocalContext implements SourceTree {
    * looked at for it.
    * @param what plain data that says what is selected
    */
-  async selection(what: unknown, make: () => Promise<Digest>): Promise<Digest> {
+  selection(what: unknown, make: () => Promise<Digest>): Promise<Digest> {
     const key = this.#selectionKey(what);
-    const known = this.#recalled.get(key) ?? (await this.#memo.recall(key));
+    let selection = this.#selections.get(key);
+    if (!selection) this.#selections.set(key, (selection = this.#recallOrMake(key, make)));
+    return selection;
+  }
+
+  async #recallOrMake(key: Digest, make: () => Promise<Digest>): Promise<Digest> {
+    const known = await this.#memo.recall(key);
     if (known !== undefined) {
       this.#recalled.set(key, known);
       return known;

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, rmSync, type Stats } from 'node:fs';
+import { rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../cache/if-there.js';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
 
@@ -81,7 +82,7 @@ export class StatIndex {
 /** Forgets what is known of a directory, since a file turned out to be another one than its times and size said. */
 export function forgetStatIndex(statRoot: string, directory: string): void {
   const prefix = statFilePrefix(directory);
-  for (const name of existsSync(statRoot) ? readdirSync(statRoot) : [])
+  for (const name of namesIn(statRoot))
     if (name.startsWith(prefix)) rmSync(join(statRoot, name), { force: true });
 }
 

@@ -77,6 +77,10 @@ class Bench {
   widest = 0;
   hook: ((name: string, signal: AbortSignal) => Promise<void>) | undefined;
 
+  /** What the cache of another builder has, by the names of vertices. */
+  readonly foreign = new Map<string, Result>();
+  /** By which key a vertex was found. */
+  readonly found = new Map<string, string>();
   keepGoing = false;
   /** The vertex whose keys cannot be told. */
   keyless: string | undefined;
@@ -91,6 +95,18 @@ class Bench {
       records: {
         load: (key) => this.records.get(key),
         save: (key, record) => void this.records.set(key, record),
+        findForeign: async (_definition, { options }, inputs) => {
+          const result = this.foreign.get(options.name);
+          const isAsked = options.name.startsWith('late') === (inputs !== undefined);
+          return result?.kind === 'snapshot' && isAsked ? { result, importedFrom: 'elsewhere' } : undefined;
+        },
+      },
+      witness: {
+        keyed: () => undefined,
+        demanded: () => undefined,
+        runs: async () => undefined,
+        ended: () => undefined,
+        found: ({ options }, key) => void this.found.set(options.name, key),
       },
       isAvailable: () => true,
       lock: async () => ({ waited: false, tellLog: () => undefined, [Symbol.dispose]: () => undefined }),
@@ -340,5 +356,22 @@ describe('solver', () => {
     bench.hook = undefined;
     await bench.solve([head]);
     expect(bench.ran()).to.deep.equal(['head']);
+  });
+
+  it('takes a step of another builder’s cache for a proof of its inputs, or of what they hold', async () => {
+    const bench = new Bench();
+    const base = vertex({ name: 'base', add: 1 });
+    const early = vertex({ name: 'early', add: 2, inputs: [base] });
+    bench.foreign.set('early', resultOf(3, 'x'));
+    await bench.solve([early]);
+    expect(bench.ran()).to.deep.equal([]);
+    expect([...bench.found]).to.deep.equal([['early', 'definition']]);
+
+    const late = vertex({ name: 'late', add: 4, inputs: [base] });
+    bench.foreign.set('late', resultOf(5, 'y'));
+    bench.found.clear();
+    await bench.solve([late]);
+    expect(bench.ran()).to.deep.equal(['base']);
+    expect([...bench.found]).to.deep.equal([['late', 'content']]);
   });
 });

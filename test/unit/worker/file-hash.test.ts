@@ -1,6 +1,8 @@
 import { createHash, randomFillSync } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { digestOf } from '../../../src/oci/digest.js';
 import { FileHashThread, FollowingHash } from '../../../src/worker/sys/file-hash.js';
@@ -15,21 +17,35 @@ describe('hashing on another core', () => {
     const files = texts.map((text, i) => {
       const path = join(dir, `f${i}`);
       writeFileSync(path, text);
-      return { path, size: text.length };
+      return { fd: openSync(path, 'r'), size: text.length };
     });
-    const digests = await Promise.all(files.map(({ path, size }) => thread.digest(path, size)));
+    const digests = await Promise.all(files.map(({ fd, size }) => thread.digest(fd, size)));
     expect(digests).to.deep.equal(texts.map((text) => digestOf(text)));
-    expect(await thread.digest(files[2]!.path, 5)).to.equal(digestOf('bbbbb'));
+    expect(await thread.digest(files[2]!.fd, 5)).to.equal(digestOf('bbbbb'));
   });
 
   it('says what is wrong with one file and goes on with the next', async () => {
     const thread = new FileHashThread();
-    const missing = thread.digest(join(dir, 'missing'), 1);
+    const failing = thread.digest(openSync(dir, 'r'), 1);
     writeFileSync(join(dir, 'present'), 'x');
-    const present = thread.digest(join(dir, 'present'), 1);
-    const error = await missing.catch((caught: unknown) => caught);
-    expect((error as NodeJS.ErrnoException).code).to.equal('ENOENT');
+    const present = thread.digest(openSync(join(dir, 'present'), 'r'), 1);
+    const error = await failing.catch((caught: unknown) => caught);
+    expect((error as NodeJS.ErrnoException).code).to.equal('EISDIR');
     expect(await present).to.equal(digestOf('x'));
+  });
+
+  it('gives no digest once its thread has died, and takes no more files', async () => {
+    const started = once(process, 'worker') as Promise<[Worker]>;
+    const thread = new FileHashThread();
+    const path = join(dir, 'asked');
+    writeFileSync(path, 'x');
+    const [worker] = await started;
+    const fd = openSync(path, 'r');
+    const asked = thread.digest(fd, 1);
+    await worker.terminate();
+    expect(await asked).to.be.oneOf([undefined, digestOf('x')]);
+    expect(await thread.digest(fd, 1)).to.equal(undefined);
+    expect(thread.queued).to.equal(Infinity);
   });
 
   it('follows a file that is being written', () => {

@@ -188,6 +188,21 @@ describe('steps by the digests of BuildKit', () => {
     };
     const copy = `FROM ${BASE}\nCOPY a /a`;
 
+    it('does not enter a directory that is excluded', async () => {
+      const context = new LocalContext(makeContext({ 'dir/a': 'a', 'dir/sub/b': 'b' }), [], {
+        statRoot: tmpDir(),
+      });
+      const listed: string[] = [];
+      const list = context.list.bind(context);
+      context.list = (path) => {
+        listed.push(path);
+        return list(path);
+      };
+      const digest = await contentOfContext(context, [{ path: '/dir', exclude: ['sub'] }]);
+      expect(digest).to.match(/^sha256:/);
+      expect(listed).to.not.include('dir/sub');
+    });
+
     it('is found as it was recorded', async () => {
       expect(await found(copy)).to.equal(true);
     });
