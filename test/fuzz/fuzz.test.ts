@@ -11,7 +11,9 @@ describe('random input', () => {
       this.timeout((seconds + 180) * 1000);
       const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
       const { failure, runs } = await runFuzz({ target, seconds, seed });
-      expect(failure, `FUZZ_SEED=${seed}`).to.equal(undefined);
+      expect(failure && `${failure.error}\ninput in base64: ${failure.input}`, `FUZZ_SEED=${seed}`).to.equal(
+        undefined,
+      );
       expect(runs).to.be.greaterThan(50);
     });
   }

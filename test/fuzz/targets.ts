@@ -179,7 +179,7 @@ function mendChecksums(data: Buffer): Buffer {
     const sum = block.reduce((total, byte) => total + byte, 0);
     block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
     const size = parseInt(block.toString('latin1', 124, 136), 8);
-    at += 512 + (Number.isFinite(size) ? Math.ceil(size / 512) * 512 : 0);
+    at += 512 + (size > 0 ? Math.ceil(size / 512) * 512 : 0);
   }
   return mended;
 }
