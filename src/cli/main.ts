@@ -7,12 +7,18 @@ import { formatError } from './print-error.js';
 /** Commands that never touch the store, so an ordinary user's process need not enter a user namespace. */
 const PURE_WORDS = new Set(['--help', '-h', 'help', '--version', 'version']);
 
+/** `tsbuild doctor` must say what is wrong where no namespace can be made, too. */
+function isPure(args: readonly string[]): boolean {
+  const [first] = args;
+  if (first === undefined || PURE_WORDS.has(first) || args.includes('--help') || args.includes('-h'))
+    return true;
+  return first === 'doctor' && !args.includes('--store');
+}
+
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
-  const isPure =
-    args.length === 0 || PURE_WORDS.has(args[0]!) || args.includes('--help') || args.includes('-h');
   try {
-    if (!isPure) reexecInUserNamespace();
+    if (!isPure(args)) reexecInUserNamespace();
     const [{ runCommandLine }, { abandonStores }] = await Promise.all([
       import('./program.js'),
       import('../store.js'),

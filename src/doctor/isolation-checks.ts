@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { textIfThere } from '../cache/if-there.js';
 import { chooseExecutor } from '../worker/executor/select-executor.js';
 import { findController } from '../worker/cgroup/hierarchy.js';
 import { vethObstacle } from '../worker/network/veth-network.js';
 import { inUserNamespace, realUid } from '../worker/sys/namespaces.js';
+import { idMapObstacle } from '../worker/sys/id-map-programs.js';
 import { findProgram } from '../worker/sys/programs.js';
 import { commandForRanges, fileWithoutRange, userName } from '../worker/sys/subordinate-ids.js';
 import type { MachineCheck, MachineFinding } from './machine-check.js';
@@ -39,17 +41,34 @@ function checkUserNamespaces(): MachineFinding {
     if ((textIfThere(`/proc/sys/${name.replaceAll('.', '/')}`) ?? '').trim() !== bad) continue;
     return warning(`ordinary users cannot build: ${name} is ${bad}`, `sysctl -w ${name}=${good}`);
   }
-  return ok('ordinary users may make them');
+  return isRoot() ? ok('ordinary users may make them') : tryUserNamespace();
+}
+
+/** A container's filter of system calls may refuse what no setting shows. */
+function tryUserNamespace(): MachineFinding {
+  const { status, stderr, error } = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'true'], {
+    encoding: 'utf8',
+  });
+  if (status === 0) return ok('this user may make them');
+  return failed(
+    `this user cannot make one: ${error?.message ?? stderr.trim()}`,
+    'in a container, start it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined',
+  );
+}
+
+function isRoot(): boolean {
+  return realUid() === 0;
 }
 
 function checkSubordinateIds(): MachineFinding {
-  if (realUid() === 0) return ok('not needed by root');
-  if (findProgram('newuidmap') === undefined) {
-    return warning('newuidmap is missing: files can have one owner only', 'apt-get install uidmap');
-  }
+  if (isRoot()) return ok('not needed by root');
   const name = userName();
   const lacking = fileWithoutRange();
-  if (lacking === undefined) return ok(`${name} has ranges`);
+  const obstacle = idMapObstacle();
+  if (lacking === undefined) {
+    if (obstacle === undefined) return ok(`${name} has ranges`);
+    return failed(`${name} has ranges that cannot be mapped: ${obstacle.problem}`, obstacle.mend);
+  }
   return warning(
     `${lacking} gives ${name} no range: files can have one owner only, and steps that change owners or users fail`,
     commandForRanges(),
@@ -83,8 +102,7 @@ function checkSeccomp(): MachineFinding {
 }
 
 function checkNetwork(): MachineFinding {
-  const obstacle =
-    realUid() === 0 && !inUserNamespace() ? vethObstacle() : 'an ordinary user may not add devices';
+  const obstacle = isRoot() && !inUserNamespace() ? vethObstacle() : 'an ordinary user may not add devices';
   if (obstacle === undefined) return ok('a network for each build, with ip and iptables');
   const program = findProgram('slirp4netns') ?? findProgram('pasta');
   const lost = `steps share the host's network: ${obstacle}`;

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync } from 'node:fs';
 import { join } from 'node:path';
+import { setXattr } from '../../src/worker/sys/syscalls.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
-import { PROJECT } from '../kit/cli.js';
+import { PROJECT, runCommand } from '../kit/cli.js';
 import { type ContextEntry, makeContext } from '../kit/context.js';
-import { needs } from '../kit/needs.js';
+import { findProgram, needs } from '../kit/needs.js';
 import { makeOrdinaryUser, nobodyUser, type OrdinaryUser } from '../kit/ordinary-user.js';
 
 /** A context that everybody may read. */
@@ -91,6 +92,51 @@ describe('an ordinary user with a range of subordinate ids', function () {
     });
     for (const n of ['1', '2']) await must(context, '-t', 'cached', '--build-arg', `N=${n}`);
     expect((await must('run', 'cached')).stdout).to.equal('1\n2\n');
+  });
+
+  /** As where an archive or a layer brought the program without its set-uid bit. */
+  function runWithNewuidmap(copy: string, ...args: string[]) {
+    const script = 'mount --bind "$0" "$1" && shift && exec "$@"';
+    const command = user!.commandLine([user!.command, ...args]);
+    return runCommand('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      script,
+      copy,
+      findProgram('newuidmap')!,
+      ...command,
+    ]);
+  }
+
+  it('is told how newuidmap gets its rights back', async () => {
+    const copy = join(user!.home, 'newuidmap');
+    copyFileSync(findProgram('newuidmap')!, copy);
+    chmodSync(copy, 0o755);
+    const doctor = await runWithNewuidmap(copy, 'doctor');
+    expect(doctor.status).to.equal(1);
+    expect(doctor.stdout).to.match(
+      /^failed +subordinate ids +.* has lost its set-uid bit\n +mend: chown root:root (\S+) && chmod u\+s \1$/m,
+    );
+    const images = await runWithNewuidmap(copy, 'images');
+    expect([images.status, images.stderr]).to.deep.equal([
+      1,
+      "error: this user's ranges of ids cannot be mapped: /usr/bin/newuidmap has lost its set-uid bit\n" +
+        'hint: chown root:root /usr/bin/newuidmap && chmod u+s /usr/bin/newuidmap; or run tsbuild as root\n' +
+        '[NOT_PERMITTED, exit status 1; docs/errors.md#not_permitted]\n',
+    ]);
+    setXattr(copy, 'security.capability', Buffer.from(`0100000280000000${'00'.repeat(12)}`, 'hex'));
+    expect((await runWithNewuidmap(copy, 'images')).status).to.equal(0);
+    expect((await runWithNewuidmap(copy, 'doctor')).stdout).to.match(
+      /^ok +subordinate ids +\S+ has ranges$/m,
+    );
+  });
+
+  it('is told that nobody may gain rights here', async () => {
+    const [program, ...args] = user!.commandLine([user!.command, 'images']);
+    const { status, stderr } = await runCommand(program, ['--no-new-privs', ...args]);
+    expect(status).to.equal(1);
+    expect(stderr).to.contain('(no_new_privs)').and.contain('[NOT_PERMITTED');
   });
 
   it('is told which ids the ranges do not have', async () => {

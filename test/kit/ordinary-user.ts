@@ -13,6 +13,8 @@ export interface OrdinaryUser {
   readonly home: string;
   /** tsbuild where the user can start it. */
   readonly command: string;
+  /** A command line that does as `run` when root starts it. */
+  commandLine(args: readonly string[], env?: Readonly<Record<string, string>>): [string, ...string[]];
   /** Runs a program as the user, with nothing in its environment but HOME, PATH and `env`. */
   run(
     args: readonly string[],
@@ -54,21 +56,20 @@ async function userAt(name: string, home: string): Promise<Omit<OrdinaryUser, 'r
   ) as [number, number];
   chmodSync(home, 0o755);
   chownSync(home, uid, gid);
+  const commandLine: OrdinaryUser['commandLine'] = (args, env = {}) => {
+    const identity = ['--reuid', String(uid), '--regid', String(gid), '--init-groups'];
+    const all = { HOME: home, PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`, ...env };
+    const environment = Object.entries(all).map(([key, value]) => `${key}=${value}`);
+    return ['setpriv', ...identity, 'env', '-i', ...environment, ...args];
+  };
   return {
     name,
     home,
     command,
-    run(args, env = {}, options = {}) {
-      const identity = ['--reuid', String(uid), '--regid', String(gid), '--init-groups'];
-      const environment = Object.entries({
-        HOME: home,
-        PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
-        ...env,
-      }).map(([key, value]) => `${key}=${value}`);
-      return runCommand('setpriv', [...identity, 'env', '-i', ...environment, ...args], {
-        ...options,
-        cwd: home,
-      });
+    commandLine,
+    run(args, env, options = {}) {
+      const [program, ...rest] = commandLine(args, env);
+      return runCommand(program, rest, { ...options, cwd: home });
     },
   };
 }

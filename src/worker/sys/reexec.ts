@@ -1,6 +1,7 @@
 import { textIfThere } from '../../cache/if-there.js';
 import { BuildError } from '../../errors.js';
 import { callLibc } from './libc.js';
+import { idMapObstacle } from './id-map-programs.js';
 import { findProgram } from './programs.js';
 import { fileWithoutRange } from './subordinate-ids.js';
 
@@ -11,7 +12,7 @@ import { fileWithoutRange } from './subordinate-ids.js';
  * and files of other owners cannot be made.
  *
  * @param argv script and arguments, as in `process.argv.slice(1)`
- * @throws NOT_PERMITTED where a program is missing
+ * @throws NOT_PERMITTED where a program is missing or lacks its rights
  */
 export function reexecInUserNamespace(argv: readonly string[] = process.argv.slice(1)): void {
   const uid = process.getuid?.() ?? 0;
@@ -22,9 +23,9 @@ export function reexecInUserNamespace(argv: readonly string[] = process.argv.sli
     });
   }
   requireUserNamespaces();
-  const unshare = requireProgram('unshare', 'util-linux');
+  const unshare = requireUnshare();
   const ranges = fileWithoutRange(uid) === undefined;
-  if (ranges) requireProgram('newuidmap', 'uidmap');
+  if (ranges) requireIdMapPrograms();
   const command = [
     'unshare',
     '--user',
@@ -62,10 +63,19 @@ function requireUserNamespaces(): void {
   }
 }
 
-function requireProgram(name: string, packageName: string): string {
-  const path = findProgram(name);
+function requireUnshare(): string {
+  const path = findProgram('unshare');
   if (path !== undefined) return path;
-  throw new BuildError('NOT_PERMITTED', `building as an ordinary user needs the program "${name}"`, {
-    hint: `install the package ${packageName}, or run tsbuild as root`,
+  throw new BuildError('NOT_PERMITTED', 'building as an ordinary user needs the program "unshare"', {
+    hint: 'install the package util-linux, or run tsbuild as root',
+  });
+}
+
+function requireIdMapPrograms(): void {
+  const obstacle = idMapObstacle();
+  if (obstacle === undefined) return;
+  const { problem, mend } = obstacle;
+  throw new BuildError('NOT_PERMITTED', `this user's ranges of ids cannot be mapped: ${problem}`, {
+    hint: `${mend}; or run tsbuild as root`,
   });
 }
