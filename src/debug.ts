@@ -72,7 +72,7 @@ export async function debugStep(options: DebugOptions): Promise<number> {
       mounts: sources.mounts,
       extraHosts: step.extraHosts,
     });
-    const { exitCode } = await createExecutorSelector()().run(
+    const { exitCode } = await createExecutorSelector(store.state.filters)().run(
       spec,
       { inherit: true, terminal, input: true },
       signal,

@@ -98,7 +98,12 @@ export async function runImage(options: RunOptions): Promise<number> {
       ...(options.capabilities ? { capabilities: options.capabilities } : {}),
     };
     const io = { inherit: true, terminal, input: options.interactive ?? false } as const;
-    const { exitCode } = await runForwarding(createExecutorSelector()(), limitedSpec, io, signal);
+    const { exitCode } = await runForwarding(
+      createExecutorSelector(store.state.filters)(),
+      limitedSpec,
+      io,
+      signal,
+    );
     const outOfMemory = limited.outOfMemory();
     if (outOfMemory !== undefined) note(outOfMemory);
     return exitCode;

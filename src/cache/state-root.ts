@@ -27,6 +27,8 @@ export interface StateRoot {
   readonly steps: string;
   /** Logs of steps. */
   readonly logs: string;
+  /** What crun made of the filters of system calls. */
+  readonly filters: string;
   /** What the last steps that failed had written, for `tsbuild debug`: `<id>/upper` and `<id>/step.json`. */
   readonly failed: string;
   /** flock files. */
@@ -65,6 +67,7 @@ export function openStateRoot(path: string): StateRoot {
     sources: join(path, 'sources'),
     steps: join(path, 'steps'),
     logs: join(path, 'logs'),
+    filters: join(path, 'filters'),
     failed: join(path, 'failed'),
     locks: join(path, 'locks'),
     damaged: join(path, 'damaged'),

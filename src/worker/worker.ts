@@ -80,7 +80,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const networks = new BuildNetworks({ createDirectory });
   const { step = {}, build = {} } = options.resources;
   const limits = new BuildLimits({ step, build, createDirectory });
-  const executor = createExecutorSelector();
+  const executor = createExecutorSelector(state.filters);
   const local = new Map<string, LocalContext>();
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
     const directory = contexts.get(name);

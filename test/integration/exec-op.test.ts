@@ -38,7 +38,7 @@ describe('RUN', () => {
     networks,
     limits: new BuildLimits({ step: {}, build: {}, createDirectory: () => overlays.createDirectory() }),
     layers,
-    executor: createExecutorSelector(),
+    executor: createExecutorSelector(state.filters),
     logs: state.logs,
     cacheMounts: state.mounts,
     lock: createLockAcquirer(state.locks),

@@ -1,6 +1,7 @@
 import type { Executor } from '../../src/worker/executor/executor.js';
 import { createExecutor } from '../../src/worker/executor/select-executor.js';
 import { findProgram, needs } from '../kit/needs.js';
+import { tmpDir } from '../kit/tmp-dir.js';
 import { testExecutor } from '../suites/executor.js';
 
 const PROGRAMS: Readonly<Record<Executor['name'], string>> = {
@@ -13,7 +14,7 @@ for (const [name, program] of Object.entries(PROGRAMS) as [Executor['name'], str
   describe(`running a process with ${name}`, () => {
     testExecutor((context) => {
       needs(context, 'mounts', { program }, { program: 'busybox' });
-      return createExecutor({ name, program: findProgram(program)! });
+      return createExecutor({ name, program: findProgram(program)! }, tmpDir());
     });
   });
 }

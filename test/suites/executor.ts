@@ -200,10 +200,13 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
       return { source, target: `/tmp/${call}`, readonly: true };
     });
     if (spawnSync(mounts[0]!.source).status !== 42) this.skip(); // The kernel runs none.
-    const { stdout } = await run('/tmp/1; echo $?; /tmp/21; echo $?', { mounts });
     const [notPermitted, badAddress] = [1, 14];
     const error = executor.name === 'sandbox' ? badAddress : notPermitted;
-    expect(stdout).to.equal(`42\n${error}\n`);
+    // The second time crun has the compiled filter.
+    for (let i = 0; i < 2; i++) {
+      const { stdout } = await run('/tmp/1; echo $?; /tmp/21; echo $?', { mounts });
+      expect(stdout).to.equal(`42\n${error}\n`);
+    }
   });
 
   // CVE-2019-5736: the runtime, run again by a script's first line, loads a library of the image, which opens it for writing.

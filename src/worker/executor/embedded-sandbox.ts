@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
-import { bindMount } from '../sys/mounts.js';
 import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
@@ -13,6 +12,7 @@ import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
 import { openPrivateDirectory } from './private-directory.js';
+import { protectProgram } from './protect-program.js';
 import { resolveInRoot } from './root-path.js';
 
 /**
@@ -66,19 +66,6 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       }
     },
   };
-}
-
-const protectedPrograms = new Set<string>();
-
-/**
- * A step can have node run again, by `#!/proc/self/exe`, with a library of the image that keeps node's file open, and write to it later
- * (CVE-2019-5736). The sandboxes start it from a read-only mount, over itself since it may look for its libraries
- * beside it.
- */
-function protectProgram(path: string): void {
-  if (protectedPrograms.has(path)) return;
-  bindMount(path, path, true);
-  protectedPrograms.add(path);
 }
 
 /**

@@ -34,8 +34,22 @@ export const READONLY_PATHS: readonly string[] = [
   '/proc/sysrq-trigger',
 ];
 
+interface OciHook {
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+}
+
+/** What others than this module read of a config.json, or add to it. */
+export interface OciConfig {
+  readonly hooks?: Readonly<Partial<Record<'createRuntime' | 'poststart', readonly OciHook[]>>>;
+  readonly linux: { readonly seccomp?: object; readonly [other: string]: unknown };
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly [other: string]: unknown;
+}
+
 /** The bundle's config.json (OCI runtime spec 1.0): what Docker asks for, without cgroup limits. */
-export function createOciConfig(spec: ProcessSpec, terminal: boolean): object {
+export function createOciConfig(spec: ProcessSpec, terminal: boolean): OciConfig {
   const capabilities = capabilitiesFor(spec.security, spec.capabilities);
   const sandboxed = spec.security === 'sandbox';
   return {

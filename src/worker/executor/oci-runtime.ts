@@ -7,23 +7,30 @@ import { PID_FILE } from '../snapshot/work-directory.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { startProcess } from './child-process.js';
+import type { CompiledFilters } from './compiled-filters.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
 import { openPrivateDirectory } from './private-directory.js';
+import { protectProgram } from './protect-program.js';
 
 const KILL_EVERY_MS = 100;
 const DELETES_BEFORE_KILL = 5;
 
-/** An executor on crun or runc. @param program absolute path */
-export function createOciRuntime(name: 'crun' | 'runc', program: string): Executor {
+/** An executor on crun or runc. @param program absolute path @param filters of crun */
+export function createOciRuntime(
+  name: 'crun' | 'runc',
+  program: string,
+  filters?: CompiledFilters,
+): Executor {
   return {
     name,
     async run(spec, io, signal) {
       throwIfAborted(signal);
       enterMountNamespace();
       if (name === 'crun') hideHybridCgroups();
-      return runBundle({ name, program, spec, io, signal });
+      protectProgram(program);
+      return runBundle({ name, program, filters, spec, io, signal });
     },
   };
 }
@@ -31,22 +38,26 @@ export function createOciRuntime(name: 'crun' | 'runc', program: string): Execut
 interface RuntimeCall {
   readonly name: 'crun' | 'runc';
   readonly program: string;
+  readonly filters: CompiledFilters | undefined;
   readonly spec: ProcessSpec;
   readonly io: ProcessIo;
   readonly signal: AbortSignal;
 }
 
 async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
-  const { name, program, spec, io, signal } = call;
+  const { name, program, filters, spec, io, signal } = call;
   const { directory } = spec;
   const inherit = 'inherit' in io;
   const id = containerId(directory);
   const log = join(directory, 'log');
   using own = openPrivateDirectory(directory);
-  writeFileSync(join(own.path, 'config.json'), JSON.stringify(createOciConfig(spec, inherit && io.terminal)));
+  const state = join(own.path, 'runtime');
+  const container = { directory: own.path, stateDirectory: join(state, id) };
+  const config = createOciConfig(spec, inherit && io.terminal);
+  writeFileSync(join(own.path, 'config.json'), JSON.stringify(filters?.apply(config, container) ?? config));
   writeFileSync(log, '');
   const common = [
-    ...['--root', join(own.path, 'runtime'), '--log', log, '--log-format', 'json'],
+    ...['--root', state, '--log', log, '--log-format', 'json'],
     ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
   ];
   const run = ['run', '--bundle', own.path, '--pid-file', join(directory, PID_FILE), id];
@@ -56,6 +67,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     const exitCode = await child.exitCode;
     throwIfAborted(signal);
     if (exitCode !== 0) throwRuntimeError(readFileSync(log, 'utf8'), call);
+    filters?.keep(config, container);
     return { exitCode };
   } catch (error) {
     if (error instanceof BuildError || signal.aborted) throw error;

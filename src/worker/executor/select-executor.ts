@@ -1,5 +1,6 @@
 import { BuildError } from '../../errors.js';
 import { findProgram } from '../sys/programs.js';
+import { CompiledFilters } from './compiled-filters.js';
 import { createEmbeddedSandbox } from './embedded-sandbox.js';
 import type { Executor } from './executor.js';
 import { createOciRuntime } from './oci-runtime.js';
@@ -32,14 +33,16 @@ export function chooseExecutor(env: NodeJS.ProcessEnv = process.env): ExecutorCh
   );
 }
 
-/** A function that chooses on its first call. */
-export function createExecutorSelector(env: NodeJS.ProcessEnv = process.env): () => Executor {
+/** A function that chooses on its first call. @param filters directory of compiled filters */
+export function createExecutorSelector(filters: string): () => Executor {
   let executor: Executor | undefined;
-  return () => (executor ??= createExecutor(chooseExecutor(env)));
+  return () => (executor ??= createExecutor(chooseExecutor(), filters));
 }
 
-export function createExecutor({ name, program }: ExecutorChoice): Executor {
-  return name === 'sandbox' ? createEmbeddedSandbox(program) : createOciRuntime(name, program);
+export function createExecutor({ name, program }: ExecutorChoice, filters: string): Executor {
+  if (name === 'sandbox') return createEmbeddedSandbox(program);
+  const compiled = name === 'crun' ? new CompiledFilters({ directory: filters, crun: program }) : undefined;
+  return createOciRuntime(name, program, compiled);
 }
 
 function executorName(text: string): ExecutorChoice['name'] {

@@ -1,0 +1,92 @@
+import { readFileSync, statSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { readChecked, writeChecked } from '../../cache/checked-file.js';
+import { digestHex, digestOf } from '../../oci/digest.js';
+import type { OciConfig } from './oci-config.js';
+
+/** The way to hand crun a program for the kernel, as base64. A crun that does not know it compiles the rules, which stay. */
+const ANNOTATION = 'run.oci.seccomp_bpf_data';
+const COPY = ['-c', 'cat "$0" > "$1" 2> /dev/null || :'];
+/** The kernel takes no more instructions of eight bytes each. */
+const MOST_BYTES = 4096 * 8;
+
+/** A container whose filter crun is to apply. */
+interface Container {
+  /** Directory of its own, in memory. */
+  readonly directory: string;
+  /** Where crun keeps what it knows of it. */
+  readonly stateDirectory: string;
+}
+
+/**
+ * The programs that crun makes of filters of system calls. To make one takes it longer than all else that it does for a container,
+ * and it keeps none. So the first container with a filter has a copy of its program made, and the later ones are given that.
+ */
+export class CompiledFilters {
+  readonly #directory: string;
+  readonly #crun: string;
+  /** Empty where crun shows none. */
+  readonly #programs = new Map<string, string>();
+
+  /** @param options.directory one file for each filter; made on the first write */
+  constructor(options: { directory: string; crun: string }) {
+    this.#directory = options.directory;
+    this.#crun = options.crun;
+  }
+
+  /** The config with the filter's program, or with a hook that copies it for {@link keep}. */
+  apply(config: OciConfig, { directory, stateDirectory }: Container): OciConfig {
+    const { seccomp } = config.linux;
+    if (seccomp === undefined) return config;
+    const program = this.#find(JSON.stringify(seccomp));
+    if (program === '') return config;
+    if (program !== undefined) return { ...config, annotations: { [ANNOTATION]: program } };
+    const paths = [join(stateDirectory, 'seccomp.bpf'), copyIn(directory)];
+    const hook = { path: '/bin/sh', args: ['sh', ...COPY, ...paths], env: ['PATH=/usr/bin:/bin'] };
+    return { ...config, hooks: { ...config.hooks, poststart: [hook] } };
+  }
+
+  /** After the container has ended; its directory is still there. */
+  keep({ linux: { seccomp } }: OciConfig, { directory }: Pick<Container, 'directory'>): void {
+    const rules = JSON.stringify(seccomp);
+    if (seccomp === undefined || this.#find(rules) !== undefined) return;
+    const program = readProgram(copyIn(directory));
+    if (program === undefined) return;
+    this.#programs.set(rules, program);
+    writeChecked(this.#file(rules), JSON.stringify({ madeBy: this.#maker(), program }));
+  }
+
+  #find(rules: string): string | undefined {
+    const known = this.#programs.get(rules);
+    if (known !== undefined) return known;
+    const body = readChecked(this.#file(rules));
+    const { madeBy, program } = JSON.parse(body ?? '{}') as { madeBy?: string; program?: string };
+    if (program === undefined || madeBy !== this.#maker()) return undefined;
+    this.#programs.set(rules, program);
+    return program;
+  }
+
+  #file(rules: string): string {
+    return join(this.#directory, digestHex(digestOf(rules)));
+  }
+
+  /** What a program depends on beside the rules. The loader's cache changes when a library does. */
+  #maker(): string {
+    return [release(), process.arch, stateOf(this.#crun), stateOf('/etc/ld.so.cache')].join(' ');
+  }
+}
+
+const copyIn = (directory: string) => join(directory, 'filter');
+
+function stateOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat ? `${path}:${stat.ino}:${stat.size}:${stat.mtimeMs}` : '';
+}
+
+/** Empty where the container ran and there is no program; undefined where it did not come so far. */
+function readProgram(copy: string): string | undefined {
+  if (!statSync(copy, { throwIfNoEntry: false })) return undefined;
+  const program = readFileSync(copy);
+  return program.length % 8 === 0 && program.length <= MOST_BYTES ? program.toString('base64') : '';
+}
