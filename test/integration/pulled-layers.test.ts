@@ -157,6 +157,9 @@ describe('big layers of pulled images', function () {
     expect(status, stderr).to.equal(4);
     expect(stderr).to.contain('[BLOB_CORRUPT');
     expect(leftBelow(root)).to.deep.equal([]);
+    const blobs = readdirSync(join(root, 'content/blobs/sha256'));
+    expect(blobs).not.to.include(sha256(layer.blob).slice('sha256:'.length));
+    expect(readdirSync(join(root, 'content/ingest'))).to.deep.equal([]);
   });
 
   it('that are on their way when the build is interrupted leave nothing', async () => {

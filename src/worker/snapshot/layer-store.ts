@@ -11,6 +11,7 @@ import { compressGzip } from '../../oci/gzip.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
 import { type Digest, digestHex } from '../../oci/digest.js';
 import { showWaiting } from '../sys/lock-holder.js';
+import { spreadSubdirectories } from '../sys/syscalls.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
 import { checkedTar, extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
@@ -398,7 +399,10 @@ export class LayerStore implements LayerBlobs {
   /** A fresh directory on the file system of the layers. */
   #temporaryDirectory(): string {
     const { snapshots } = this.#options.state;
-    if (this.#temporaries === 0) mkdirSync(snapshots, { recursive: true });
+    if (this.#temporaries === 0) {
+      mkdirSync(snapshots, { recursive: true });
+      spreadSubdirectories(snapshots);
+    }
     this.#temporaries += 1;
     const path = join(snapshots, `.${processStamp()}-${this.#temporaries}`);
     mkdirSync(path);

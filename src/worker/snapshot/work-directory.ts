@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { processStamp } from '../../cache/process-stamp.js';
+import { spreadSubdirectories } from '../sys/syscalls.js';
 
 /** File in a run's directory with the pid of the process that everything of the run descends from. */
 export const PID_FILE = 'pid';
@@ -13,6 +14,7 @@ export class WorkDirectory {
 
   constructor(work: string) {
     mkdirSync(work, { recursive: true, mode: 0o700 });
+    spreadSubdirectories(work);
     this.path = mkdtempSync(join(work, `${processStamp()}-`));
   }
 

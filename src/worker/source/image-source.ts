@@ -324,9 +324,10 @@ export class ImageSource implements ImageResolver {
     const report = (currentBytes: number, finished: boolean) =>
       onProgress?.({ ...row, currentBytes, finished });
     report(0, false);
+    const { bytes, isVerified } = await this.#openBlob(blob, origin, signal);
     await this.#options.content.write(
-      counted(await this.#openBlob(blob, origin, signal), (bytes) => report(bytes, false)),
-      { digest: blob.digest, size: blob.size, signal, follower },
+      counted(bytes, (count) => report(count, false)),
+      { digest: blob.digest, isVerified, size: blob.size, signal, follower },
     );
     report(blob.size, true);
   }
@@ -341,13 +342,19 @@ export class ImageSource implements ImageResolver {
     return !origin.startsWith('cache://') || this.#opened.has(origin);
   }
 
-  async #openBlob(blob: Descriptor, origin: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  /** `isVerified` where the bytes end with an error when they are not the blob's. */
+  async #openBlob(
+    blob: Descriptor,
+    origin: string,
+    signal: AbortSignal,
+  ): Promise<{ bytes: AsyncIterable<Uint8Array>; isVerified: boolean }> {
     const open = this.#opened.get(origin);
-    if (open) return open(blob, signal);
+    if (open) return { bytes: open(blob, signal), isVerified: false };
     if (origin.startsWith('oci-layout://'))
-      return readLayoutBlob(origin.slice('oci-layout://'.length), blob.digest);
+      return { bytes: readLayoutBlob(origin.slice('oci-layout://'.length), blob.digest), isVerified: false };
     const { domain, repository } = parseReference(origin.slice('docker-image://'.length));
-    return (await this.#options.registry()).fetchBlob({ domain, repository }, blob, signal);
+    const registry = await this.#options.registry();
+    return { bytes: registry.fetchBlob({ domain, repository }, blob, signal), isVerified: true };
   }
 
   async #limited(run: () => Promise<void>): Promise<void> {

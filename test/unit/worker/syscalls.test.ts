@@ -1,8 +1,38 @@
 import { expect } from 'chai';
-import { lstatSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { getXattr, listXattrs, setTimesNs, setXattr } from '../../../src/worker/sys/syscalls.js';
+import {
+  getXattr,
+  listXattrs,
+  setTimesNs,
+  setXattr,
+  spreadSubdirectories,
+} from '../../../src/worker/sys/syscalls.js';
+import { callLibc } from '../../../src/worker/sys/libc.js';
 import { tmpDir } from '../../kit/tmp-dir.js';
+
+const EXT4 = 0xef53;
+const TOPDIR = 0x20000;
+
+function flagsOf(dir: string): number {
+  const fd = openSync(dir, 'r');
+  try {
+    const flags = new Int32Array(2);
+    callLibc('int ioctl(int fd, ulong request, void *argument)', [fd, 0x80086601, flags]);
+    return flags[0]!;
+  } finally {
+    closeSync(fd);
+  }
+}
 
 describe('system calls that Node lacks', () => {
   it('keep the bytes of extended attributes', () => {
@@ -22,6 +52,23 @@ describe('system calls that Node lacks', () => {
     symlinkSync('/nowhere', link);
     setTimesNs(link, 5n, 1_700_000_000_123_456_789n);
     expect(lstatSync(link, { bigint: true }).mtimeNs).to.equal(1_700_000_000_123_456_789n);
+  });
+
+  it('tell ext4 that subdirectories are unrelated', function () {
+    const dir = tmpDir();
+    if (statfsSync(dir).type !== EXT4) this.skip();
+    expect(flagsOf(dir) & TOPDIR).to.equal(0);
+    for (let i = 0; i < 2; i++) spreadSubdirectories(dir);
+    expect(flagsOf(dir)).to.equal(flagsOf(tmpDir()) | TOPDIR);
+  });
+
+  it('tell nothing to a file system that has no such hint', () => {
+    const dir = mkdtempSync('/dev/shm/tsbuild-test-');
+    try {
+      expect(() => spreadSubdirectories(dir)).not.to.throw();
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it("fail with an error like Node's", () => {
