@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createGunzip, type Gzip } from 'node:zlib';
+import type ZstdBinding from 'zstd-napi/binding.js';
 import { BuildError } from '../errors.js';
 import type { Compression } from './descriptor.js';
 import { limitHint, LIMITS } from './limits.js';
@@ -125,9 +126,13 @@ function through(source: AsyncIterable<Uint8Array>, transform: Transform): Async
   return transform as AsyncIterable<Uint8Array>;
 }
 
-/** @throws UNSUPPORTED where nothing on this machine writes zstd */
+/**
+ * Chunks, given and taken, are valid until the next one is asked for.
+ * @throws UNSUPPORTED where nothing on this machine writes zstd
+ */
 export async function compressZstd(source: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
-  return zstdStream('compress', source);
+  const binding = await ifInstalled(async () => (await import('zstd-napi/binding.js')).default);
+  return binding ? compressed(source, binding) : zstdStream('compress', copied(source));
 }
 
 const ZSTD_LEVEL = 3;
@@ -136,22 +141,50 @@ const ZSTD_LEVEL = 3;
  * With workers, even with one, zstd cuts its input into jobs of a fixed size: the bytes are the same for any number of them.
  */
 const ZSTD_ARGUMENTS = { compress: ['-q', '-c', `-${ZSTD_LEVEL}`, '-T0'], decompress: ['-q', '-c', '-d'] };
+const OUTPUT_BYTES = 1 << 20;
+
+/** Through one buffer: a stream of Node's would take longer to hand the bytes on than zstd's threads take to compress them. */
+async function* compressed(
+  source: AsyncIterable<Uint8Array>,
+  { CCtx, CParameter, EndDirective }: typeof ZstdBinding,
+): AsyncIterable<Uint8Array> {
+  const output = Buffer.allocUnsafe(OUTPUT_BYTES);
+  const context = new CCtx();
+  context.setParameter(CParameter.compressionLevel, ZSTD_LEVEL);
+  context.setParameter(CParameter.nbWorkers, availableParallelism());
+  for await (const chunk of source) {
+    for (let rest = chunk; rest.length > 0;) {
+      const [, made, taken] = context.compressStream2(output, rest, EndDirective.continue);
+      if (made > 0) yield output.subarray(0, made);
+      rest = rest.subarray(taken);
+    }
+  }
+  for (let isDone = false; !isDone;) {
+    const [left, made] = context.compressStream2(output, new Uint8Array(), EndDirective.end);
+    if (made > 0) yield output.subarray(0, made);
+    isDone = left === 0;
+  }
+}
+
+async function* copied(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  for await (const chunk of source) yield Buffer.from(chunk);
+}
 
 /** zstd-napi where it was installed, else Node's own (22.15 and later), else the zstd program. */
 async function zstdStream(
   direction: 'compress' | 'decompress',
   source: AsyncIterable<Uint8Array>,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const stream = (await zstdNapi(direction)) ?? (await zstdOfNode(direction));
+  const napi = direction === 'decompress' ? await ifInstalled(() => import('zstd-napi')) : undefined;
+  const stream = napi ? new napi.DecompressStream() : await zstdOfNode(direction);
   if (stream) return through(source, stream);
   return throughProgram(Readable.from(source, { objectMode: false }), direction);
 }
 
-async function zstdNapi(direction: 'compress' | 'decompress') {
+/** zstd-napi is an optional dependency. */
+async function ifInstalled<T>(load: () => Promise<T>): Promise<T | undefined> {
   try {
-    const zstd = await import('zstd-napi');
-    if (direction === 'decompress') return new zstd.DecompressStream();
-    return new zstd.CompressStream({ compressionLevel: ZSTD_LEVEL, nbWorkers: availableParallelism() });
+    return await load();
   } catch {
     return undefined;
   }

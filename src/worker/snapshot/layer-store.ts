@@ -6,13 +6,13 @@ import { processStamp } from '../../cache/process-stamp.js';
 import type { StateRoot } from '../../cache/state-root.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer, LayerBlobs, LockAcquirer, TransferListener } from '../../graph/contract.js';
-import { compressZstd, decompress } from '../../oci/compression.js';
-import { compressGzip } from '../../oci/gzip.js';
+import { decompress } from '../../oci/compression.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
 import { type Digest, digestHex } from '../../oci/digest.js';
 import { showWaiting } from '../sys/lock-holder.js';
 import { spreadSubdirectories } from '../sys/syscalls.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
+import { compressLayer, readParts } from './compress-layer.js';
 import { checkedTar, extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
 import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
@@ -57,6 +57,9 @@ export class LayerStore implements LayerBlobs {
   readonly #indexes = new Map<Digest, LayerIndex>();
   readonly #trees = new Map<Digest, Digest>();
   readonly #lostOrigins = new Set<string>();
+  /** Layers that this process wrote: nothing of them need be checked. */
+  readonly #written = new Set<Digest>();
+  #compressing: Promise<unknown> = Promise.resolve();
   #temporaries = 0;
 
   constructor(options: LayerStoreOptions) {
@@ -286,6 +289,7 @@ export class LayerStore implements LayerBlobs {
       const index: LayerIndex = { entries, impliedDirectories: [] };
       saveLayerIndex(this.#path(diffId, 'index'), index);
       this.#indexes.set(diffId, index);
+      this.#written.add(diffId);
     };
     return new LayerWriter(this.#options.content, save, { signal, scan: this.#options.openScan?.() });
   }
@@ -388,12 +392,23 @@ export class LayerStore implements LayerBlobs {
     return this.#alone({ layer, action: 'compressing', signal, onProgress }, async () => {
       const made = readMemo<Descriptor>(memo);
       if (made && content.sizeOf(made.digest) === made.size) return made;
-      const tar = this.tar(layer, signal, onProgress);
-      const compressed = compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar);
-      const descriptor: Descriptor = { mediaType, ...(await content.write(compressed, { signal })) };
+      if (!content.has(layer.diffId)) await this.#fetched(layer, signal, onProgress);
+      const compress = () => {
+        const path = content.path(layer.diffId);
+        const tar = this.#written.has(layer.diffId) ? readParts(path) : this.tar(layer, signal);
+        return compressLayer(tar, compression, content, signal);
+      };
+      const descriptor: Descriptor = { mediaType, ...(await this.#inTurn(compress)) };
       writeChecked(memo, JSON.stringify(descriptor));
       return descriptor;
     });
+  }
+
+  /** One layer after the other: each takes all cores, and memory for each of them. Whoever has the turn waits for no lock. */
+  #inTurn<T>(compress: () => Promise<T>): Promise<T> {
+    const compressed = this.#compressing.then(compress);
+    this.#compressing = compressed.catch(() => undefined);
+    return compressed;
   }
 
   /** A fresh directory on the file system of the layers. */

@@ -1,6 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { ContentStore } from '../../cache/content-store.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
@@ -11,8 +10,8 @@ import { encodeTarHeader } from '../../oci/tar/tar-writer.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
 import { isErrno } from '../sys/libc.js';
 import { openRegular } from '../sys/open-regular.js';
+import { BlobWriter } from './blob-writer.js';
 import type { LayerEntry } from './layer-index.js';
-import { digestOfFile, FollowingHash } from '../sys/file-hash.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 
 /** Where a file's bytes are: all of a file from `offset` (default 0), `length` bytes long. */
@@ -40,12 +39,9 @@ function isInState(fd: number, state: FileState): boolean {
   return ino === state.ino && size === state.size && mtimeMs === state.mtimeMs && ctimeMs === state.ctimeMs;
 }
 
-const BUFFER_BYTES = 1 << 20;
 /** Work between two looks at the event loop, so that Ctrl-C and progress get their turn. */
 const BYTES_PER_TURN = 16 << 20;
 const ENTRIES_PER_TURN = 2000;
-/** The diffID of a layer that grows beyond this is made on a core of its own, which starts again at the beginning. */
-const THREAD_AFTER_BYTES = 64 << 20;
 
 /**
  * Writes one layer in one pass: tar, diffID, listing and content digest. Entries come sorted by path components, each path
@@ -53,33 +49,26 @@ const THREAD_AFTER_BYTES = 64 << 20;
  */
 export class LayerWriter {
   readonly entries: LayerEntry[] = [];
-  readonly #content: ContentStore;
   readonly #saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void;
   readonly #signal: AbortSignal | undefined;
   readonly #scan: LayerScan | undefined;
-  readonly #temporary: string;
-  readonly #fd: number;
-  readonly #tarHash = createHash('sha256');
-  #following: FollowingHash | undefined;
+  readonly #blob: BlobWriter;
   readonly #treeHash = new TextHash();
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  #isOpen = true;
-  #buffered = 0;
-  #written = 0;
   #turnBytes = 0;
   #turnEntries = 0;
 
   constructor(
     content: ContentStore,
     saveIndex: (diffId: Digest, entries: readonly LayerEntry[]) => void,
-    watch: { readonly signal?: AbortSignal | undefined; readonly scan?: LayerScan | undefined } = {},
+    {
+      signal,
+      scan,
+    }: { readonly signal?: AbortSignal | undefined; readonly scan?: LayerScan | undefined } = {},
   ) {
-    this.#content = content;
     this.#saveIndex = saveIndex;
-    this.#signal = watch.signal;
-    this.#scan = watch.scan;
-    this.#temporary = content.temporaryPath();
-    this.#fd = openSync(this.#temporary, 'wx');
+    this.#signal = signal;
+    this.#scan = scan;
+    this.#blob = new BlobWriter(content, scan && ((part) => scan.add(part)));
   }
 
   /**
@@ -99,41 +88,30 @@ export class LayerWriter {
 
   /** Ends the tar, gives the blob and the index their names. After an error `abort` is due. @throws SECRET_LEAKED by the scan */
   finish(createdAt: string): Layer {
-    this.#append(TAR_END);
-    this.#flush();
-    const diffId = this.#following
-      ? (this.#following.finish() ?? digestOfFile(this.#temporary))
-      : digestFromHash(this.#tarHash);
+    this.#blob.append(TAR_END);
+    const diffId = this.#blob.end();
     this.#scan?.finish(this.entries, diffId);
-    this.#close();
     this.#saveIndex(diffId, this.entries);
-    this.#content.adopt(this.#temporary, diffId);
+    this.#blob.commit(diffId);
     return { diffId, contentDigest: this.#treeHash.digest(), createdAt };
   }
 
   /** Drops what was written. */
   abort(): void {
-    this.#following?.abandon();
-    this.#close();
-    rmSync(this.#temporary, { force: true });
-  }
-
-  /** Once: the number may be another file's by now, perhaps a thread's. */
-  #close(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    closeSync(this.#fd);
+    this.#blob.abort();
   }
 
   #write(entry: LayerEntry, content: FileContent | Uint8Array | undefined): LayerEntry {
     if (entry.type === 'whiteout') {
       const name = joinPath(parentPath(entry.path), `.wh.${baseName(entry.path)}`);
-      this.#append(encodeTarHeader({ name, type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 }));
+      this.#blob.append(
+        encodeTarHeader({ name, type: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 }),
+      );
       return entry;
     }
     const size = entry.type === 'file' ? (content?.length ?? 0) : 0;
     const { xattrs, path, type, linkName, ...rest } = entry;
-    this.#append(
+    this.#blob.append(
       encodeTarHeader({
         ...rest,
         type,
@@ -150,9 +128,9 @@ export class LayerWriter {
       }),
     );
     if (type !== 'file') return { ...entry, size };
-    const offset = this.#position();
+    const offset = this.#blob.size;
     const digest = this.#copy(entry, content ?? Buffer.alloc(0));
-    this.#append(Buffer.alloc(tarPadding(size)));
+    this.#blob.append(Buffer.alloc(tarPadding(size)));
     // Not by spreading: V8 would give each of them a shape of its own.
     return Object.assign({}, entry, { size, digest, offset });
   }
@@ -164,7 +142,7 @@ export class LayerWriter {
   }
 
   #copyBytes(content: Uint8Array): Digest {
-    this.#append(content);
+    this.#blob.append(content);
     return digestOf(content);
   }
 
@@ -201,42 +179,15 @@ export class LayerWriter {
   #copyRange(fd: number, entry: LayerEntry, content: FileContent, hash: Hash | undefined): void {
     let from = content.offset ?? 0;
     for (let left = content.length; left > 0;) {
-      if (this.#buffered === BUFFER_BYTES) this.#flush();
-      const room = Math.min(left, BUFFER_BYTES - this.#buffered);
-      const read = readSync(fd, this.#buffer, this.#buffered, room, from);
+      const room = this.#blob.room(left);
+      const read = readSync(fd, room, 0, room.length, from);
       if (read === 0) throw changed(entry.path);
-      hash?.update(this.#buffer.subarray(this.#buffered, this.#buffered + read));
-      this.#buffered += read;
+      hash?.update(room.subarray(0, read));
+      this.#blob.fill(read);
       this.#turnBytes += read;
       from += read;
       left -= read;
     }
-  }
-
-  #append(data: Uint8Array): void {
-    for (let at = 0; at < data.length;) {
-      if (this.#buffered === BUFFER_BYTES) this.#flush();
-      const part = data.subarray(at, at + BUFFER_BYTES - this.#buffered);
-      this.#buffer.set(part, this.#buffered);
-      this.#buffered += part.length;
-      at += part.length;
-    }
-  }
-
-  #flush(): void {
-    const part = this.#buffer.subarray(0, this.#buffered);
-    if (!this.#following) this.#tarHash.update(part);
-    this.#scan?.add(part);
-    for (let at = 0; at < part.length;) at += writeSync(this.#fd, part, at);
-    this.#written += part.length;
-    this.#following?.advance(this.#written);
-    if (!this.#following && this.#written > THREAD_AFTER_BYTES && availableParallelism() > 1)
-      this.#following = new FollowingHash(this.#temporary, this.#written);
-    this.#buffered = 0;
-  }
-
-  #position(): number {
-    return this.#written + this.#buffered;
   }
 }
 
