@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Explanation, Miss } from '../explanation.js';
 import type { FileFacts, FileListing } from '../graph/contract.js';
 import { type Digest, digestHex, digestOf } from '../oci/digest.js';
-import { readChecked, writeChecked } from './checked-file.js';
+import { readChecked, writeChecked, writeNamedRows } from './checked-file.js';
 import { modifiedMs, namesIn } from './if-there.js';
 
 /** What one step was made of when it was built. */
@@ -168,10 +168,10 @@ export class StepHistory {
 
   /** Keeps a listing and gives its name. Until `save` names it, nothing refers to it. */
   saveListing(listing: FileListing): Digest {
-    const body = JSON.stringify([...listing].map(toRow));
-    const name = digestOf(body);
-    writeChecked(this.#path(digestHex(name)), body);
-    return name;
+    const rows = function* () {
+      for (const file of listing) yield toRow(file);
+    };
+    return writeNamedRows(this.directory, rows());
   }
 
   /** Adds accounts, the newest first, and forgets what is too old. `build` is the digest of one that was found as a whole. */

@@ -14,11 +14,11 @@ export interface TarEntry {
   /** Whole seconds since the epoch. */
   readonly mtimeSec: number;
   /** Target of a symlink or hardlink, as written. */
-  readonly linkName?: string;
-  readonly deviceMajor?: number;
-  readonly deviceMinor?: number;
+  readonly linkName?: string | undefined;
+  readonly deviceMajor?: number | undefined;
+  readonly deviceMinor?: number | undefined;
   /** Values byte for byte. */
-  readonly xattrs?: Readonly<Record<string, Buffer>>;
+  readonly xattrs?: Readonly<Record<string, Buffer>> | undefined;
 }
 
 export const TAR_BLOCK = 512;

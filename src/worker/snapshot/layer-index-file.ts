@@ -1,4 +1,4 @@
-import { readChecked, writeChecked } from '../../cache/checked-file.js';
+import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
 import type { LayerIndex } from './layer-index.js';
 
 /** The index stored at `path`, or undefined where there is none or it is damaged. */
@@ -7,6 +7,7 @@ export function loadLayerIndex(path: string): LayerIndex | undefined {
   return body === undefined ? undefined : (JSON.parse(body) as LayerIndex);
 }
 
-export function saveLayerIndex(path: string, index: LayerIndex): void {
-  writeChecked(path, JSON.stringify(index));
+export function saveLayerIndex(path: string, { entries, impliedDirectories }: LayerIndex): void {
+  const after = `,"impliedDirectories":${JSON.stringify(impliedDirectories)}}`;
+  writeCheckedRows(path, entries, ['{"entries":', after]);
 }

@@ -110,28 +110,27 @@ export class LayerWriter {
       return entry;
     }
     const size = entry.type === 'file' ? (content?.length ?? 0) : 0;
-    const { xattrs, path, type, linkName, ...rest } = entry;
+    const { path, type, mode, uid, gid, mtimeSec, linkName, deviceMajor, deviceMinor, xattrs } = entry;
+    // Named one by one: V8 gives each object that is made by spreading a shape of its own, 600 bytes for each file.
     this.#blob.append(
       encodeTarHeader({
-        ...rest,
-        type,
         name: path === '' ? '.' : path,
+        type,
+        mode,
+        uid,
+        gid,
         size,
-        ...(linkName === undefined ? {} : { linkName }),
-        ...(xattrs
-          ? {
-              xattrs: Object.fromEntries(
-                Object.entries(xattrs).map(([key, value]) => [key, Buffer.from(value, 'base64')]),
-              ),
-            }
-          : {}),
+        mtimeSec,
+        linkName,
+        deviceMajor,
+        deviceMinor,
+        xattrs: xattrs && decodedXattrs(xattrs),
       }),
     );
     if (type !== 'file') return { ...entry, size };
     const offset = this.#blob.size;
     const digest = this.#copy(entry, content ?? Buffer.alloc(0));
     this.#blob.append(Buffer.alloc(tarPadding(size)));
-    // Not by spreading: V8 would give each of them a shape of its own.
     return Object.assign({}, entry, { size, digest, offset });
   }
 
@@ -189,6 +188,12 @@ export class LayerWriter {
       left -= read;
     }
   }
+}
+
+function decodedXattrs(xattrs: NonNullable<LayerEntry['xattrs']>): Record<string, Buffer> {
+  return Object.fromEntries(
+    Object.entries(xattrs).map(([key, value]) => [key, Buffer.from(value, 'base64')]),
+  );
 }
 
 /** Canonical JSON of an entry without time and offset, so that it can be compared between layers. */

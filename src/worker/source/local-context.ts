@@ -65,7 +65,7 @@ export class LocalContext implements SourceTree {
   readonly #scanned = new Map<string, Scanned | undefined>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #lists = new Map<string, readonly string[]>();
-  readonly #digests = new Map<string, Promise<Digest>>();
+  readonly #digests = new Map<string, Digest | Promise<Digest>>();
   #bytesThisTurn = 0;
 
   constructor(
@@ -161,7 +161,7 @@ export class LocalContext implements SourceTree {
   content(path: string, entry: LayerEntry): FileContent {
     const { stat } = this.#scan(path)!;
     return {
-      path: join(this.directory, path),
+      path: `${this.directory}/${path}`,
       length: entry.size,
       ...(this.#index.isSettled(stat) ? { hashedAs: stat } : {}),
     };
@@ -190,6 +190,7 @@ export class LocalContext implements SourceTree {
     }
     const digest = await this.#reading(path, () => digestFile(join(this.directory, path), stat.size));
     this.#index.remember(path, stat, digest);
+    this.#digests.set(path, digest);
     return digest;
   }
 

@@ -1,7 +1,7 @@
 import { rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { namesIn } from '../../cache/if-there.js';
-import { readChecked, writeChecked } from '../../cache/checked-file.js';
+import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
 
 interface Known {
@@ -60,17 +60,10 @@ export class StatIndex {
   /** Writes the index when something was added. A store that cannot be written costs time, not the build. */
   save(): void {
     if (this.#new.size === 0) return;
-    const all = new Map([...(this.#old ?? load(this.#path)), ...this.#new]);
-    const rows = [...all].map(([path, { stat, digest }]) => [
-      path,
-      stat.size,
-      stat.mtimeMs,
-      stat.ctimeMs,
-      stat.ino,
-      digestHex(digest),
-    ]);
+    const all = this.#old ?? load(this.#path);
+    for (const [path, known] of this.#new) all.set(path, known);
     try {
-      writeChecked(this.#path, JSON.stringify(rows));
+      writeCheckedRows(this.#path, rowsOf(all));
     } catch {
       return;
     }
@@ -98,6 +91,11 @@ export function statFilePath(statRoot: string, directory: string, key: Digest): 
 
 function statFilePrefix(directory: string): string {
   return digestHex(digestOf(directory)).slice(0, 32);
+}
+
+function* rowsOf(all: ReadonlyMap<string, Known>): Generator<readonly (string | number)[]> {
+  for (const [path, { stat, digest }] of all)
+    yield [path, stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digestHex(digest)];
 }
 
 function load(path: string): Map<string, Known> {
