@@ -103,7 +103,7 @@ function checkSeccomp(): MachineFinding {
 
 function checkNetwork(): MachineFinding {
   const obstacle = isRoot() && !inUserNamespace() ? vethObstacle() : 'an ordinary user may not add devices';
-  if (obstacle === undefined) return ok('a network for each build, with ip and iptables');
+  if (obstacle === undefined) return ok('a network for each build, with iptables');
   const program = findProgram('slirp4netns') ?? findProgram('pasta');
   const lost = `steps share the host's network: ${obstacle}`;
   if (program === undefined)

@@ -1,20 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { constants } from 'node:os';
+import { spawn } from 'node:child_process';
 import { openOutputPipe, type OutputPipe } from '../sys/pipe.js';
+import { exitCodeOf, type SpawnedProgram, spawnProgram } from '../sys/spawn.js';
 import type { ProcessIo } from './executor.js';
 
 /** What a runtime needs of this process's environment; the rest, which may hold secrets, is kept from it. */
 const PASSED_ON = ['PATH', 'HOME', 'XDG_RUNTIME_DIR'];
 
-/** A child whose output goes where the {@link ProcessIo} says. */
-export interface RunningProcess {
-  /**
-   * Resolves with the exit code, or 128 + signal, when the child has ended and its pipes are read empty. A process that
-   * outlives the child and holds a pipe open is not waited for. Rejects when it cannot be started.
-   */
-  readonly exitCode: Promise<number>;
-  kill(): void;
-}
+/**
+ * A child whose output goes where the {@link ProcessIo} says. Its exit code is there when it has ended and its pipes are read empty;
+ * a process that outlives the child and holds a pipe open is not waited for.
+ */
+export type RunningProcess = Pick<SpawnedProgram, 'exitCode' | 'kill'>;
 
 /** @param env the child's whole environment; default: the little that a runtime needs */
 export function startProcess(
@@ -32,14 +28,13 @@ export function startProcess(
       'inherit' as const,
     ];
     const child = spawn(program, args, { stdio, env, detached });
-    return { exitCode: exitOf(child), kill: () => child.kill('SIGKILL') };
+    return { exitCode: exitCodeOf(child), kill: () => void child.kill('SIGKILL') };
   }
   const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));
   try {
     // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
-    const stdio = ['ignore' as const, ...pipes.map((pipe) => pipe.writeEnd)];
-    const child = spawn(program, args, { stdio, env, detached: true });
-    return { exitCode: exitOf(child, pipes), kill: () => child.kill('SIGKILL') };
+    const child = spawnProgram(program, args, { env, descriptors: pipes.map((pipe) => pipe.writeEnd) });
+    return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
   } finally {
     for (const pipe of pipes) pipe.closeWriteEnd();
   }
@@ -51,14 +46,11 @@ function runtimeEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
-async function exitOf(child: ChildProcess, pipes: readonly OutputPipe[] = []): Promise<number> {
+async function drained(exitCode: Promise<number>, pipes: readonly OutputPipe[]): Promise<number> {
   try {
-    const exitCode = await new Promise<number>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal!]));
-    });
+    const code = await exitCode;
     await Promise.all(pipes.map((pipe) => pipe.drain()));
-    return exitCode;
+    return code;
   } finally {
     for (const pipe of pipes) pipe.close();
   }

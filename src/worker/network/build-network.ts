@@ -13,15 +13,20 @@ import { openVethNetwork, vethObstacle } from './veth-network.js';
 /** Connects a network namespace to the world. Rejects with an Error that says what is in the way. */
 export type NetworkOpener = (namespace: string, directory: string) => Promise<OpenNetwork>;
 
+/** A network while one step of the build uses it. */
+export interface NetworkUse extends Network, Disposable {}
+
 /**
  * The networks of one build. That of `default` is made for the first process that asks for it, shared by all others, and gone
- * after {@link close}; the other modes need nothing.
+ * after {@link close}, which begins by itself with the end of the last step that was expected; the other modes need nothing.
  */
 export class BuildNetworks {
   readonly #createDirectory: () => Promise<string>;
   readonly #ways: readonly NetworkOpener[];
   #default: Promise<OpenNetwork> | undefined;
   #closed: Promise<void> | undefined;
+  readonly #expected = new Set<string>();
+  #users = 0;
 
   /**
    * @param options.createDirectory a new directory in this process's scratch space
@@ -40,11 +45,38 @@ export class BuildNetworks {
     return hostNetwork();
   }
 
+  /** A step that may ask for the network. Where it never does, that stays until {@link close}. */
+  expect(step: string): void {
+    this.#expected.add(step);
+  }
+
+  /** {@link open} for an expected step; the use ends before what the step wrote becomes a layer. */
+  async use(step: string, mode: ExecOp['network'], note: (message: string) => void): Promise<NetworkUse> {
+    let isUsed = true;
+    this.#users += 1;
+    const end = () => {
+      if (!isUsed) return;
+      isUsed = false;
+      this.#users -= 1;
+      this.#expected.delete(step);
+      if (this.#users === 0 && this.#expected.size === 0) void this.close();
+    };
+    try {
+      return { ...(await this.open(mode, note)), [Symbol.dispose]: end };
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
   /** May be called again, to wait for the end. */
   async close(): Promise<void> {
     const network = this.#default;
     this.#default = undefined;
-    if (network) this.#closed = network.then((opened) => opened.close()).catch(() => undefined);
+    if (network) {
+      const closing = network.then((opened) => opened.close()).catch(() => undefined);
+      this.#closed = Promise.all([this.#closed, closing]).then(() => undefined);
+    }
     await this.#closed;
   }
 
@@ -75,10 +107,10 @@ async function openWithProgram(namespace: string, directory: string): Promise<Op
 }
 
 /** Only root of the whole machine may change its network. @throws Error with what is in the way */
-async function openWithVeth(namespace: string): Promise<OpenNetwork> {
+async function openWithVeth(namespace: string, directory: string): Promise<OpenNetwork> {
   const obstacle = inUserNamespace() ? 'an ordinary user may not add network devices' : vethObstacle();
   if (obstacle !== undefined) throw new Error(obstacle);
-  return openVethNetwork(namespace);
+  return openVethNetwork(namespace, directory);
 }
 
 function owning(network: OpenNetwork, namespace: string, directory: string): OpenNetwork {

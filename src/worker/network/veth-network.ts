@@ -1,9 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, closeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockDirectory } from '../sys/flock.js';
+import { NetworkDevices } from '../sys/netlink.js';
 import { inNetworkNamespace } from '../sys/network-namespace.js';
 import { findProgram } from '../sys/programs.js';
+import { type SpawnedProgram, spawnProgram } from '../sys/spawn.js';
 import { readRoutes, type Route, uplinkMtu } from './host-network.js';
 import type { OpenNetwork } from './network.js';
 import { resolvConf } from './resolv-conf.js';
@@ -21,10 +23,13 @@ const RANGES = [
 const MOST_NETWORKS = 16_384;
 
 const DEVICE_PREFIX = 'tsbuild';
+const PREFIX_LENGTH = 30;
 
 interface Numbered {
   readonly number: number;
   readonly lock: number;
+  /** The program that adds its rules, while it runs. */
+  adding?: SpawnedProgram | undefined;
 }
 
 interface Addresses {
@@ -35,9 +40,7 @@ interface Addresses {
 
 /** Why the machine offers no such network to this process; undefined where it does. */
 export function vethObstacle(): string | undefined {
-  for (const program of ['ip', 'iptables-restore']) {
-    if (findProgram(program) === undefined) return `the program "${program}" is missing`;
-  }
+  if (findProgram('iptables-restore') === undefined) return 'the program "iptables-restore" is missing';
   if (readForwarding() !== '1') return 'the sysctl net.ipv4.ip_forward is 0';
   return undefined;
 }
@@ -45,44 +48,63 @@ export function vethObstacle(): string | undefined {
 /**
  * Connects a network namespace to the world: a pair of virtual devices, and translation of its address by the firewall. Takes
  * the next free number of the machine.
- * @throws Error of the program that failed
+ * @param directory takes the rules and what the program says of them
+ * @throws Error of the kernel or the program
  */
-export async function openVethNetwork(namespace: string): Promise<OpenNetwork> {
+export async function openVethNetwork(namespace: string, directory: string): Promise<OpenNetwork> {
   const numbered = takeNumber();
   const addresses = addressesOf(numbered.number);
+  const adding = addRules(numbered, addresses, directory);
   try {
-    const mtu = uplinkMtu();
-    run(
-      'ip',
-      ['-batch', '-'],
-      [
-        `link add ${addresses.device} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${namespace}`,
-        `addr add ${addresses.host}/30 dev ${addresses.device}`,
-        `link set ${addresses.device} up`,
-      ],
-    );
-    inNetworkNamespace(namespace, () =>
-      run(
-        'ip',
-        ['-batch', '-'],
-        [
-          `addr add ${addresses.process}/30 dev eth0`,
-          'link set eth0 up',
-          `route add default via ${addresses.host}`,
-        ],
-      ),
-    );
-    run('iptables-restore', ['--noflush', '--wait'], additions(addresses), numbered.lock);
+    connect(namespace, addresses);
+    await adding;
   } catch (error) {
-    await release(numbered, addresses.device);
+    await adding.catch(() => undefined);
+    await release(numbered, addresses);
     throw error;
   }
   return {
     process: { namespace },
     resolvConf: resolvConf('routed'),
     hostAddress: addresses.host,
-    close: () => release(numbered, addresses.device),
+    close: () => release(numbered, addresses),
   };
+}
+
+/** Rules name a device that need not be there yet. */
+function connect(namespace: string, { device, host, process: own }: Addresses): void {
+  const mtu = uplinkMtu();
+  using devices = new NetworkDevices();
+  const file = openSync(namespace, 'r');
+  try {
+    devices.addVeth({ name: device, mtu, peer: { name: 'eth0', namespace: file } });
+  } finally {
+    closeSync(file);
+  }
+  devices.raise(device, host, PREFIX_LENGTH);
+  inNetworkNamespace(namespace, () => {
+    using inside = new NetworkDevices();
+    inside.raise('eth0', own, PREFIX_LENGTH);
+    inside.addDefaultRoute(host);
+  });
+}
+
+/** The program holds the lock as well, also when this process is killed: a sweep must not come before its rules. */
+async function addRules(numbered: Numbered, addresses: Addresses, directory: string): Promise<void> {
+  const program = findProgram('iptables-restore')!;
+  const [rules, errors] = [join(directory, 'rules'), join(directory, 'errors')];
+  writeFileSync(rules, lines(changes('-I', addresses)));
+  const output = openSync(errors, 'w');
+  try {
+    const descriptors = [output, output, numbered.lock];
+    numbered.adding = spawnProgram(program, restoreArguments(rules), { env: ENV, descriptors });
+  } finally {
+    closeSync(output);
+  }
+  const status = await numbered.adding.exitCode;
+  numbered.adding = undefined;
+  if (status !== 0)
+    throw new Error(`iptables-restore: ${readFileSync(errors, 'utf8').trim().split('\n')[0]}`);
 }
 
 const ofThisProcess = new Set<Numbered>();
@@ -91,9 +113,13 @@ const ofThisProcess = new Set<Numbered>();
 export function abandonNetworks(): void {
   for (const numbered of ofThisProcess) {
     const device = deviceOf(numbered.number);
-    const saved = attemptNow('iptables-save', []);
-    attemptNow('iptables-restore', ['--noflush', '--wait'], lines(deletions(saved, device)));
-    attemptNow('ip', ['link', 'delete', device]);
+    numbered.adding?.killAndWait();
+    attemptNow(
+      'iptables-restore',
+      restoreArguments(),
+      lines(deletions(attemptNow('iptables-save', []), device)),
+    );
+    removeDeviceNow(device);
     forget(numbered);
   }
 }
@@ -103,14 +129,36 @@ export async function sweepNetworks(): Promise<void> {
   for (const name of listNetworks()) {
     const lock = lockDirectory(join(NETWORKS, name));
     if (lock === undefined) continue;
-    await release({ number: Number(name), lock }, deviceOf(Number(name)));
+    const device = deviceOf(Number(name));
+    await Promise.all([deleteSavedRules(device), removeDevice(device)]);
+    forget({ number: Number(name), lock });
   }
 }
 
 /** The kernel takes 20 ms for each of the two, so they go on side by side. */
-async function release(numbered: Numbered, device: string): Promise<void> {
-  await Promise.all([deleteRules(device), attempt('ip', ['link', 'delete', device])]);
+async function release(numbered: Numbered, addresses: Addresses): Promise<void> {
+  await Promise.all([deleteRules(addresses), removeDevice(addresses.device)]);
   forget(numbered);
+}
+
+/** The kernel takes it away with its namespace, when not here. */
+async function removeDevice(device: string): Promise<void> {
+  try {
+    using devices = new NetworkDevices();
+    await devices.removeAside(device);
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** The same where the process cannot wait. */
+function removeDeviceNow(device: string): void {
+  try {
+    using devices = new NetworkDevices();
+    devices.remove(device);
+  } catch {
+    // It is gone already.
+  }
 }
 
 function forget(numbered: Numbered): void {
@@ -119,18 +167,29 @@ function forget(numbered: Numbered): void {
   closeSync(numbered.lock);
 }
 
-async function deleteRules(device: string): Promise<void> {
-  const saved = await attempt('iptables-save', []);
-  await attempt('iptables-restore', ['--noflush', '--wait'], lines(deletions(saved, device)));
+/** Others may have deleted some of them, all of a table even; then those go that are left. */
+async function deleteRules(addresses: Addresses): Promise<void> {
+  const { status } = await attempt('iptables-restore', restoreArguments(), lines(changes('-D', addresses)));
+  if (status !== 0) await deleteSavedRules(addresses.device);
 }
 
-/** Output of a program whose failure changes nothing. */
-function attempt(program: string, args: readonly string[], input = ''): Promise<string> {
+async function deleteSavedRules(device: string): Promise<void> {
+  const { output } = await attempt('iptables-save', []);
+  await attempt('iptables-restore', restoreArguments(), lines(deletions(output, device)));
+}
+
+/** A program whose failure changes nothing. */
+function attempt(
+  program: string,
+  args: readonly string[],
+  input = '',
+): Promise<{ status: number | null; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], env: ENV });
     let output = '';
     child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
-    child.on('error', () => resolve(output)).on('close', () => resolve(output));
+    child.on('error', () => resolve({ status: null, output }));
+    child.on('close', (status) => resolve({ status, output }));
     child.stdin.on('error', () => undefined).end(input);
   });
 }
@@ -160,12 +219,15 @@ function rulesOf({ device, process: address }: Addresses) {
   ];
 }
 
-/** Input of iptables-restore. Rules go to the top, so that a policy of others does not come first; later ones go above earlier ones. */
-function additions(addresses: Addresses): string[] {
+/**
+ * Input of iptables-restore. Rules go to the top, so that a policy of others does not come first; later ones go above earlier
+ * ones.
+ */
+function changes(command: '-I' | '-D', addresses: Addresses): string[] {
   const ofTable = (table: string) =>
     rulesOf(addresses)
       .filter((rule) => rule.table === table)
-      .map(({ chain, rule }) => `-I ${chain} ${rule}`)
+      .map(({ chain, rule }) => `${command} ${chain} ${rule}`)
       .reverse();
   return ['nat', 'filter'].flatMap((table) => [`*${table}`, ...ofTable(table), 'COMMIT']);
 }
@@ -213,17 +275,8 @@ export function freeRange(routes: readonly Route[]): readonly [number, number] {
 
 const ENV = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };
 
-/** @param lock stays held while the program runs, also when this process is killed: a sweep must not come before its rules */
-function run(program: string, args: readonly string[], input: readonly string[], lock?: number): void {
-  const { status, stderr, error } = spawnSync(program, args, {
-    input: lines(input),
-    env: ENV,
-    encoding: 'utf8',
-    stdio: ['pipe', 'pipe', 'pipe', ...(lock === undefined ? [] : [lock])],
-  });
-  if (status === 0) return;
-  throw new Error(`${program}: ${(error?.message ?? stderr).trim().split('\n')[0]}`);
-}
+/** What follows on `--wait` would be taken for its seconds. */
+const restoreArguments = (...files: readonly string[]) => ['--noflush', ...files, '--wait'];
 
 function lines(list: readonly string[]): string {
   return list.join('\n') + '\n';

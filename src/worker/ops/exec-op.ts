@@ -33,7 +33,7 @@ import { VertexLog } from './vertex-log.js';
 /** What an exec op needs of the worker. */
 export interface ExecOpDeps extends MountDependencies {
   readonly layers: Pick<LayerStore, 'commitDirectory' | 'indexes' | 'isListed'>;
-  readonly networks: Pick<BuildNetworks, 'open'>;
+  readonly networks: Pick<BuildNetworks, 'expect' | 'use'>;
   readonly limits: Pick<BuildLimits, 'openStep'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
@@ -47,6 +47,7 @@ export interface ExecOpDeps extends MountDependencies {
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
 export function createExecOp(vertex: Vertex, deps: ExecOpDeps): ResolvedOp {
   const op = vertex.op as ExecOp;
+  deps.networks.expect(vertex.digest);
   return {
     lane: 'exec',
     cacheMap: () => Promise.resolve(execCacheMap(op, vertex.inputs.length, deps.layers)),
@@ -106,9 +107,12 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   const parents = op.root < 0 ? [] : snapshotOf(inputs[op.root]).layers;
   const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   await using limited = await deps.limits.openStep(job.signal, (message) => job.note(message));
+  // Made beside the mounting. Where that fails, nobody waits for it.
+  const opening = deps.networks.use(job.vertex.digest, op.network, (message) => job.note(message));
+  opening.catch(() => undefined);
   await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
   await using sources = await openMountSources(op, inputs.map(snapshotOf), root.directory, deps, job);
-  const network = await deps.networks.open(op.network, (message) => job.note(message));
+  using network = await opening;
   const { spec, removeStubs } = prepareProcess(root, {
     ...op,
     network,
@@ -133,6 +137,7 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
       };
       throw afterFailure(error, root, job, { care: deps.failureCare, step });
     });
+  network[Symbol.dispose]();
   root.unmount();
   const createdAt = new Date().toISOString();
   const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);

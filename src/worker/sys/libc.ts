@@ -35,7 +35,8 @@ export function callLibc(prototype: string, args: readonly unknown[], path?: str
   throw errnoError(koffi!.errno(), /(\w+)\(/.exec(prototype)?.[1] ?? prototype, path);
 }
 
-function errnoError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
+/** For a function that gives the error's number back. */
+export function errnoError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno);
   const error: NodeJS.ErrnoException = new Error(
     `${code}: ${syscall} failed${path === undefined ? '' : ` on "${path}"`}`,
