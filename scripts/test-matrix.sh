@@ -1,30 +1,51 @@
 #!/bin/bash
 # The integration tests as root and as an ordinary user, with crun, runc and the embedded sandbox; root with crun is left out, since
-# `npm test` has it. Needs root; takes the runtimes' names as arguments. Two parts run at a time. Ends with the sums as mocha prints them.
+# `npm test` has it. Needs root; takes the runtimes' names as arguments, and before them --whole for every file in every part. Two files
+# run at a time. Ends with the sums as mocha prints them.
 set -uo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
-user=tsbuild-matrix
+user=tsbuild-matrix-$$
 
-# A part: a name, who (root; user; namespace: the tests themselves run in the user's namespace, because they call the worker in their own
-# process), and the files. The longest ones come first.
+whole=
+if [ "${1:-}" = --whole ]; then
+  whole=1
+  shift
+fi
+
+# Every file of test/integration is in every part, but for these; which of them start a runtime was counted.
 #
-# In no part, since neither user nor runtime make a difference: cache-backends, cache-corpus, wrong-hits, prune-property, test/conformance, test/property.
-# Since an ordinary user can do nothing of it: counts, disk-full, limits, oracle, remote-cache-buildkit. Since they make an ordinary
-# user themselves, as root: digests, escape, rootless. Since they try each runtime themselves they are in crun's parts only:
-# executor, run-command, secrets.
-steps="build run-mounts run-options debug time-limits explain logs"
+# No step runs in them:
+no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry library overlay pulled-layers
+  remote-sources user-network wrong-hits"
+# They try each runtime themselves, or count what crun costs:
+own_runtimes="counts digests escape executor faults killed limits run-command secrets"
+# Hundreds of small builds, to compare cache keys and what prune leaves; root with crun is enough.
+only_caches="cache-corpus prune-property"
+# A user can do nothing of it (limits without delegation, mounts that all see, strace, dockerd), or root makes a user in them.
+only_root="counts digests disk-full escape faults killed limits oracle pulled-layers remote-cache-buildkit rootless"
+# They call the worker in their own process, so the tests themselves run in the user's namespace.
+in_process="cache-corpus changing-context exec-op executor hostile-layers overlay user-network"
+
+lines() { tr -s ' \n' '\n' <<<"$*" | sed '/^$/d'; }
+but() { grep -vxF -f <(lines "$@"); }
+only() { grep -xF -f <(lines "$@"); }
+
+part() { echo "$1 $(tr '\n' ' ')"; }
+
+# parts_of RUNTIME: a line for each part: who (root; user; namespace), and the files. The largest come first, so that no long one is
+# the last.
 parts_of() {
-  if [ "$1" = crun ]; then
-    echo "user secrets run-command remote-mounts"
-    echo "user remote-cache registry debian inputs"
-    echo "namespace build exec-op executor hostile-layers overlay user-network changing-context"
-    echo "user archives bake disk docker-load doctor hostile-context hostile-registry library network processes remote-sources run-limits"
-    echo "user $steps"
-  else
-    echo "root $steps exec-op"
-    echo "user $steps network"
-    echo "namespace exec-op"
+  local files
+  # shellcheck disable=SC2012
+  files=$(cd "$project/test/integration" && ls -S -- *.test.ts | sed 's/\.test\.ts$//')
+  [ -n "$whole" ] || files=$(but "$only_caches" <<<"$files")
+  if [ "$1" != crun ]; then
+    [ -n "$whole" ] || files=$(but "$no_steps" "$own_runtimes" <<<"$files")
+    part root <<<"$files"
   fi
+  but "$only_root" "$in_process" <<<"$files" | part user
+  # As in a rootless container; build is there because the command does not start itself again.
+  only "$in_process" build <<<"$files" | part namespace
 }
 
 home=$(mktemp -d)
@@ -36,12 +57,12 @@ chown "$user:$user" "$home"
 # Most machines open it to everyone, some to root only.
 mknod -m 666 "$home/tun" c 10 200
 
-# run_part EXECUTOR WHO FILE...: what mocha says comes out at the end, in one piece.
+# run_part EXECUTOR WHO FILE...
 run_part() {
   local executor=$1 who=$2 started=$SECONDS log identity=() environment=() command
   shift 2
   log=$(mktemp -p "$home/logs")
-  command=(env TSBUILD_EXECUTOR="$executor" npx mocha)
+  command=(env TSBUILD_EXECUTOR="$executor" npx mocha --parallel --jobs 2)
   for file in "$@"; do command+=("test/integration/$file.test.ts"); done
   if [ "$who" != root ]; then
     identity=(setpriv --reuid "$user" --regid "$user" --init-groups)
@@ -51,26 +72,21 @@ run_part() {
     identity+=(unshare --user --map-root-user --map-auto --mount)
     environment+=(TSBUILD_REAL_UID="$(id -u "$user")")
   fi
+  echo "-- as $who with $executor: $*"
   # The project may lie where an ordinary user cannot walk to; a mount of its own shows it below the home.
   # shellcheck disable=SC2016
   unshare --mount sh -c 'mount --bind "$1" "$2" && mount --bind "$3" /dev/net/tun; cd "$2" && shift 3 && exec "$@"' sh \
-    "$project" "$home/project" "$home/tun" "${identity[@]}" "${environment[@]}" "${command[@]}" >"$log" 2>&1 ||
-    grep -qE '^ *[0-9]+ failing' "$log" || echo "  1 failing" >>"$log"
-  (
-    flock 9
-    echo "-- as $who with $executor: $* ($((SECONDS - started)) s)"
-    cat "$log"
-  ) 9>"$home/lock"
+    "$project" "$home/project" "$home/tun" "${identity[@]}" "${environment[@]}" "${command[@]}" 2>&1 | tee "$log"
+  [ "${PIPESTATUS[0]}" = 0 ] || grep -qE '^ *[0-9]+ failing' "$log" || echo "  1 failing" | tee -a "$log"
+  echo "-- as $who with $executor: $((SECONDS - started)) s"
 }
 
 for executor in "${@:-crun}"; do
-  while read -r part; do
-    [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
+  while read -r who files <&3; do
     # shellcheck disable=SC2086
-    run_part "$executor" $part &
-  done < <(parts_of "$executor")
+    run_part "$executor" "$who" $files
+  done 3< <(parts_of "$executor")
 done
-wait
 
 # Numbers of a kind, of all parts.
 sum() {

@@ -85,7 +85,7 @@ describe(`a store, after faults (SEED=${SEED} FAULTS=${FAULTS})`, function () {
       const what = `SEED=${SEED}, fault ${fault}: ${executor} killed after ${afterMs} ms`;
       expect(await imageOf([]), what).to.equal(expected);
       expect(processesWith(`sleep 0.0${MARK}`), what).to.deep.equal([]);
-      expect(tracesOf(root, child.pid), what).to.deep.equal([]);
+      expect(tracesOf(root, [child.pid!]), what).to.deep.equal([]);
     }
     expect(killed, 'builds that were killed before their end').to.be.greaterThan(FAULTS / 4);
     const { stdout } = await tsbuildIn(root).must(['doctor', '--store']);

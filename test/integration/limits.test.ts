@@ -1,43 +1,39 @@
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { controlGroupsOf } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** Takes so many MiB of memory. */
 const fill = (mebibytes: number) => `dd bs=${mebibytes}M count=1 if=/dev/zero of=/dev/null`;
 
-/** The same, held until most of the other steps hold theirs, or for some seconds. */
-const hold = (mebibytes: number) =>
-  `dd bs=1M count=${mebibytes} if=/dev/zero of=/dev/shm/f && touch /c/$$-$(date +%N) && for i in 1 2 3 4 5; do [ $(ls /c | wc -l) -gt 5 ] || sleep 1; done`;
-
-/** tsbuild's own; runc makes others, with longer names. */
-function groups(): string[] {
-  return execFileSync('find', ['/sys/fs/cgroup', '-name', 'tsbuild-*'], { encoding: 'utf8' })
-    .split('\n')
-    .filter((path) => /tsbuild-\d+-\d+$/.test(path));
-}
+/** The same, held until most of the other steps hold theirs, or for so many seconds. */
+const hold = (mebibytes: number, seconds: number) =>
+  `dd bs=1M count=${mebibytes} if=/dev/zero of=/dev/shm/f && touch /c/$$-$(date +%N) && for i in $(seq ${seconds}); do [ $(ls /c | wc -l) -gt 5 ] || sleep 1; done`;
 
 describe('limits of RUN', function () {
   this.timeout(120_000);
   const root = tmpDir();
+  const tsbuild = tsbuildIn(root);
+  const commands = [tsbuild];
+  const groups = () => commands.flatMap(({ pids }) => controlGroupsOf(pids));
+  afterEach(() => expect(groups()).to.deep.equal([]));
 
   before(async function () {
     needs(this, 'root', { program: 'crun' }, { program: 'runc' }, { program: 'busybox' });
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY . /\n' });
     makeBaseRootfs(context);
-    await tsbuildIn(root).must([context, '-t', 'base']);
+    await tsbuild.must([context, '-t', 'base']);
   });
-  afterEach(() => expect(groups()).to.deep.equal([]));
-
   const step = (script: string) => makeContext({ Dockerfile: `FROM base\nRUN ${script}\n` });
 
   for (const executor of ['crun', 'runc', 'sandbox']) {
     describe(`with ${executor}`, () => {
       const tsbuild = tsbuildIn(root, { TSBUILD_EXECUTOR: executor });
+      commands.push(tsbuild);
       const outputOf = async (script: string, ...options: string[]) => {
         const args = [step(script), '--no-cache', '--progress=plain', ...options];
         return (await tsbuild.must(args)).stderr;
@@ -88,32 +84,30 @@ describe('limits of RUN', function () {
   }
 
   it('says which value the kernel does not take', async () => {
-    const result = await tsbuildIn(root).run([step('true'), '--resource', 'cpuset-cpus=999']);
+    const result = await tsbuild.run([step('true'), '--resource', 'cpuset-cpus=999']);
     expect(result.status).to.equal(2);
     expect(result.stderr).to.contain('the kernel does not take 999 for cpuset.cpus');
   });
 
   it('a build of 8 stages ends without an OOM kill where half of them fit into its memory', async () => {
-    const context = (id: string) => {
+    const context = (id: string, seconds: number) => {
       const stages = Array.from(
         { length: 8 },
         (_, i) =>
-          `FROM base AS s${i}\nRUN --mount=type=cache,target=/c,id=${id} ${hold(96)} && echo ${i} > /${i}\n`,
+          `FROM base AS s${i}\nRUN --mount=type=cache,target=/c,id=${id} ${hold(96, seconds)} && echo ${i} > /${i}\n`,
       );
       const copies = stages.map((_, i) => `COPY --from=s${i} /${i} /\n`);
       return makeContext({ Dockerfile: `${stages.join('')}FROM base\n${copies.join('')}` });
     };
     const limits = ['--resource', 'scope=build,memory=512m,memory-swap=512m', '--shm-size=128m'];
     const options = [...limits, '--jobs', '8', '--no-cache', '--progress=plain'];
-    const tsbuild = tsbuildIn(root);
-    const unplanned = await tsbuild.run([context('unplanned'), ...options]);
+    const unplanned = await tsbuild.run([context('unplanned', 60), ...options]);
     expect(unplanned.stderr).to.contain('OUT_OF_MEMORY').and.to.contain("the build's limit is 512 MiB");
-    const planned = await tsbuild.must([context('planned'), ...options, '--resource', 'memory=128m']);
+    const planned = await tsbuild.must([context('planned', 5), ...options, '--resource', 'memory=128m']);
     expect(planned.stderr).to.contain('waiting for memory: this step may use 128 MiB');
   });
 
   it('nothing stays of a build that was killed', async () => {
-    const tsbuild = tsbuildIn(root);
     let pid = 0;
     const args = [step('sleep 60'), '--no-cache', '--resource', 'pids=50'];
     const killed = tsbuild.run(args, { onStart: (started) => (pid = started) });

@@ -1,34 +1,25 @@
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostAddress } from '../../src/worker/network/host-network.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
-import { longSleep, processesWith } from '../kit/machine-state.js';
+import { commandLinesWith, longSleep, networkTraces, processesWith, until } from '../kit/machine-state.js';
 import { isRoot, needs } from '../kit/needs.js';
 import { type PlainServer, servePlain } from '../kit/plain-server.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
-/** Devices, firewall rules and lock directories of build networks on this machine; an ordinary user's are programs. */
-function leftovers(root: string): string[] {
-  if (!isRoot()) return processesWith(`${root}/work/`).map(String);
-  const devices = readdirSync('/sys/class/net').filter((name) => name.startsWith('tsbuild'));
-  const rules = execFileSync('iptables-save', { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    .split('\n')
-    .filter((line) => line.includes('--comment tsbuild'));
-  let locks: string[] = [];
-  try {
-    locks = readdirSync('/run/tsbuild/networks');
-  } catch {
-    // No network was ever made.
-  }
-  return [...devices, ...rules, ...locks];
+/** Numbers of the network devices of this machine, which the kernel never gives to another one. */
+function deviceNumbers(): number[] {
+  return readdirSync('/sys/class/net').flatMap((name) => {
+    try {
+      return [Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'))];
+    } catch {
+      return [];
+    }
+  });
 }
-
-/** As many of them as there are while a step runs. */
-const OPEN = isRoot() ? 6 : 2;
 
 describe('the network of RUN', function () {
   this.timeout(60_000);
@@ -102,30 +93,66 @@ describe('the network of RUN', function () {
     ]);
   });
 
-  it('leaves nothing on the host, not even of a build that was killed', async () => {
-    await tsbuild.must([step('RUN true'), '--no-cache']);
-    expect(leftovers(root)).to.deep.equal([]);
+  /** A long sleep of that number with the number of the host's end of the network; the shell's own arguments have no such text. */
+  const sleepWithLink = (number: number) => {
+    const [program, time] = longSleep(number).split(' ');
+    return `${program} $(echo ${time}) $(cat /sys/class/net/eth0/iflink)`;
+  };
+
+  /** Waits until such a sleep runs, beside the programs of the network that an ordinary user's build has. */
+  async function linkOf(number: number): Promise<number> {
+    const running = () => commandLinesWith(longSleep(number))[0];
+    await until(() => running() !== undefined);
+    expect(processesWith(`${root}/work/`)).to.not.deep.equal([]);
+    return Number(running()!.split(' ').at(-1));
+  }
+
+  async function expectNothingLeft(link: number): Promise<void> {
+    expect(processesWith(`${root}/work/`)).to.deep.equal([]);
+    if (!isRoot()) return;
+    expect(deviceNumbers()).to.not.include(link);
+    // Of all networks of the machine: somebody else's build may just have been killed, too.
+    await until(() => networkTraces().length === 0);
+  }
+
+  it('leaves nothing on the host', async () => {
+    const build = tsbuild.must([step(`RUN timeout 2 ${sleepWithLink(8)} || true`), '--no-cache']);
+    const link = await linkOf(8);
+    if (isRoot()) expect(deviceNumbers()).to.include(link);
+    await build;
+    await expectNothingLeft(link);
+  });
+
+  it('leaves nothing on the host when the build was killed and another one was made', async () => {
     let pid = 0;
-    const killed = tsbuild.run([step(`RUN ${longSleep(6)}`), '--no-cache'], {
-      onStart: (started) => (pid = started),
+    const build = tsbuild.run([step(`RUN ${sleepWithLink(6)}`), '--no-cache'], {
+      onStart: (own) => (pid = own),
     });
-    const isRunning = () => processesWith(longSleep(6)).length > 0 && leftovers(root).length >= OPEN;
-    while (!isRunning()) await new Promise((resolve) => setTimeout(resolve, 20));
+    const link = await linkOf(6);
     process.kill(pid, 'SIGKILL');
-    await killed;
-    expect(leftovers(root).length).to.be.at.least(OPEN / 2);
+    expect((await build).status).to.equal(null);
+    expect(processesWith(`${root}/work/`)).to.not.deep.equal([]);
     await tsbuild.must([step('RUN --network=none true'), '--no-cache']);
-    expect(leftovers(root)).to.deep.equal([]);
+    await expectNothingLeft(link);
   });
 
   it('does not lead into the network of another build', async () => {
-    const context = step('RUN nc -l -p 7001 -e echo reached & sleep 3');
-    const server = tsbuild.run([context, '--no-cache']);
-    while (leftovers(root).length < OPEN) await new Promise((resolve) => setTimeout(resolve, 20));
-    const addresses = '10.231.0.2 10.231.0.6 10.0.2.2 up';
-    const probe = `for a in ${addresses}; do echo | nc -w 1 $a 7001 2>/dev/null >> /out || true; done; echo end >> /out`;
-    const options = ['--no-cache', '--add-host', 'up:host-gateway'];
-    expect(await outputOf(step(`RUN ${probe}`), ...options)).to.equal('end\n');
-    await server;
+    const answer = `reached ${process.pid}`;
+    const own = "$(ip -4 -o addr show eth0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/')";
+    const script = `nc -l -p 7001 -e echo ${answer} ${own} & ${longSleep(7)}`;
+    let pid = 0;
+    const server = tsbuild.run([step(`RUN ${script}`), '--no-cache'], { onStart: (own) => (pid = own) });
+    try {
+      const listening = new RegExp(`^nc -l .* ${answer} ([\\d.]+)$`);
+      const addressOf = () => commandLinesWith(answer).flatMap((line) => listening.exec(line)?.[1] ?? [])[0];
+      await until(() => addressOf() !== undefined);
+      const addresses = `${addressOf()} 10.0.2.2 up`;
+      const probe = `for a in ${addresses}; do echo | nc -w 1 $a 7001 2>/dev/null >> /out || true; done; echo end >> /out`;
+      const options = ['--no-cache', '--add-host', 'up:host-gateway'];
+      expect(await outputOf(step(`RUN ${probe}`), ...options)).to.equal('end\n');
+    } finally {
+      process.kill(pid, 'SIGINT');
+    }
+    expect((await server).status).to.equal(130);
   });
 });

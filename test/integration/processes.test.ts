@@ -62,7 +62,7 @@ describe(`${PROCESSES} processes on one store`, function () {
     await shared.must([context, '-t', 'base']);
   });
 
-  afterEach(() => expect(tracesOf(root)).to.deep.equal([]));
+  afterEach(() => expect(tracesOf(root, shared.pids)).to.deep.equal([]));
   after(() => counter.stop());
 
   it('run equal steps once, as seen from outside, and get the same image', async () => {

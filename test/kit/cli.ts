@@ -60,13 +60,19 @@ export async function mustRun(
   );
 }
 
-/** The installed command with a store of its own. */
+/** The installed command with a store of its own; `pids` are those of its processes so far. */
 export function tsbuildIn(root: string, env: NodeJS.ProcessEnv = {}) {
+  const pids: number[] = [];
   const options = (more: CommandOptions): CommandOptions => ({
     ...more,
     env: { TSBUILD_ROOT: root, NO_COLOR: '1', ...env, ...more.env },
+    onStart: (pid) => {
+      pids.push(pid);
+      more.onStart?.(pid);
+    },
   });
   return {
+    pids: pids as readonly number[],
     run: (args: readonly string[], more: CommandOptions = {}) => runCommand(TSBUILD, args, options(more)),
     must: async (args: readonly string[], more: CommandOptions = {}) => {
       const result = await runCommand(TSBUILD, args, options(more));

@@ -1,21 +1,38 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isLiving, stampOf } from '../../src/cache/process-stamp.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lockDirectory } from '../../src/worker/sys/flock.js';
 
 /** Pids of living processes whose arguments, joined by spaces, contain the text. */
 export function processesWith(text: string): number[] {
+  return commandLines(text).map(({ pid }) => pid);
+}
+
+/** The arguments of these processes. */
+export function commandLinesWith(text: string): string[] {
+  return commandLines(text).map(({ line }) => line);
+}
+
+function commandLines(text: string): { pid: number; line: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
+    .flatMap((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text);
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+        return line.includes(text) ? [{ pid: Number(pid), line }] : [];
       } catch {
-        return false;
+        return [];
       }
-    })
-    .map(Number);
+    });
+}
+
+/** Waits until it is so, 20 s at most. */
+export async function until(isTrue: () => boolean): Promise<void> {
+  for (let tries = 0; !isTrue(); tries++) {
+    if (tries > 1000) throw new Error('it did not come to that');
+    await sleep(20);
+  }
 }
 
 /** A long time for `sleep` that no other test of this machine has in its arguments, for {@link processesWith}. */
@@ -53,10 +70,10 @@ function isFree(directory: string): boolean {
 }
 
 /**
- * What runs or lies about of builds on that store, and control groups of the process with that pid: nothing, when no command
- * works on it. Others may build beside the tests.
+ * What runs or lies about of builds on that store, and the control groups of those processes: nothing, when no command works on
+ * it. Others may build beside the tests.
  */
-export function tracesOf(root: string, pid?: number): string[] {
+export function tracesOf(root: string, pids: readonly number[]): string[] {
   // What is in the trash is removed beside the command.
   const removing = new Set(processesWith('/.trash-'));
   const traces = processesWith(`${root}/work/`)
@@ -64,7 +81,7 @@ export function tracesOf(root: string, pid?: number): string[] {
     .map((pid) => `process ${pid}`);
   for (const directory of ['work', 'leases', 'locks', 'content/ingest'])
     traces.push(...names(join(root, directory)).map((name) => `${directory}/${name}`));
-  traces.push(...temporaryFiles(root), ...controlGroups('/sys/fs/cgroup', 4, pid));
+  traces.push(...temporaryFiles(root), ...controlGroupsOf(pids));
   return traces.filter((trace) => !/\/\.trash-/.test(trace)).slice(0, 10);
 }
 
@@ -86,17 +103,17 @@ function treeOf(root: string, directory: string): string[] {
   }
 }
 
-function controlGroups(directory: string, depth: number, pid: number | undefined): string[] {
-  return names(directory).flatMap((name) => {
-    const path = join(directory, name);
-    const stamp = name.startsWith('tsbuild-') ? stampOf(name.slice('tsbuild-'.length)) : undefined;
-    if (stamp !== undefined) return isLeft(stamp, pid) ? [path] : [];
-    return depth > 0 && !name.includes('.') ? controlGroups(path, depth - 1, pid) : [];
-  });
-}
-
-function isLeft(stamp: string, pid: number | undefined): boolean {
-  return (pid === undefined || stamp.startsWith(`${pid}-`)) && !isLiving(stamp);
+/** Control groups that those processes made, by themselves or through a runtime. */
+export function controlGroupsOf(pids: readonly number[]): string[] {
+  const own = new Set(pids.map(String));
+  const below = (directory: string, depth: number): string[] =>
+    names(directory).flatMap((name) => {
+      const path = join(directory, name);
+      const pid = /^tsbuild-(\d+)/.exec(name)?.[1];
+      if (pid !== undefined) return own.has(pid) ? [path] : [];
+      return depth > 0 && !name.includes('.') ? below(path, depth - 1) : [];
+    });
+  return below('/sys/fs/cgroup', 4);
 }
 
 function names(directory: string): string[] {

@@ -16,7 +16,7 @@ type Need = 'root' | 'mounts' | 'builder' | { program: string };
 const skipped = new Set<string>();
 
 /**
- * Skips the running suite or test where the machine lacks something; {@link skippedTests} tells what it was. In CI, which
+ * Skips the running suite or test where the machine lacks something; {@link takeSkipped} tells what it was. In CI, which
  * installs everything, a missing program fails instead.
  */
 export function needs(context: Context | Suite, ...list: Need[]): void {
@@ -31,9 +31,11 @@ export function needs(context: Context | Suite, ...list: Need[]): void {
   (context as Context).skip();
 }
 
-/** One line for each suite or test that was skipped, with what it needs. */
-export function skippedTests(): string[] {
-  return [...skipped];
+/** One line for each suite or test that was skipped since the last call, with what it needs. */
+export function takeSkipped(): string[] {
+  const lines = [...skipped];
+  skipped.clear();
+  return lines;
 }
 
 /** Root of the machine, not of a user namespace. */

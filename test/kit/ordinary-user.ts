@@ -4,7 +4,8 @@ import { dirname, join, relative } from 'node:path';
 import { type CommandOptions, type CommandResult, mustRun, PROJECT, runCommand, TSBUILD } from './cli.js';
 import { tmpDir } from './tmp-dir.js';
 
-const USER = 'tsbuild-test';
+/** Of this process alone: others may test beside it. */
+const USER = `tsbuild-test-${process.pid}`;
 
 /** A user of the machine with ranges of subordinate ids and a home of its own. */
 export interface OrdinaryUser {
@@ -15,21 +16,20 @@ export interface OrdinaryUser {
   readonly command: string;
   /** A command line that does as `run` when root starts it. */
   commandLine(args: readonly string[], env?: Readonly<Record<string, string>>): [string, ...string[]];
-  /** Runs a program as the user, with nothing in its environment but HOME, PATH and `env`. */
+  /** Runs a program as the user, with nothing in its environment but HOME, PATH, TSBUILD_EXECUTOR if it is set, and `env`. */
   run(
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
     options?: Pick<CommandOptions, 'onStart'>,
   ): Promise<CommandResult>;
-  /** Removes what the user's namespaces own below `home`, and the user if it was made here. */
+  /** Removes what the user's namespaces own below `home`, and the user. */
   remove(): Promise<void>;
 }
 
 /** Needs root, newuidmap and useradd. */
 export async function makeOrdinaryUser(): Promise<OrdinaryUser> {
   const home = tmpDir();
-  const isNew = !readFileSync('/etc/passwd', 'utf8').includes(`\n${USER}:`);
-  if (isNew) await mustRun('useradd', ['--no-create-home', '--home-dir', home, '--shell', '/bin/sh', USER]);
+  await mustRun('useradd', ['--no-create-home', '--home-dir', home, '--shell', '/bin/sh', USER]);
   if (!existsSync('/etc/subuid') || !readFileSync('/etc/subuid', 'utf8').includes(`${USER}:`)) {
     await mustRun('usermod', ['--add-subuids', '300000-365535', '--add-subgids', '300000-365535', USER]);
   }
@@ -39,7 +39,7 @@ export async function makeOrdinaryUser(): Promise<OrdinaryUser> {
     async remove() {
       const inNamespace = ['unshare', '--user', '--map-root-user', '--map-auto'];
       await user.run([...inNamespace, 'sh', '-c', 'rm -rf "$HOME"/.local "$HOME"/store*']);
-      if (isNew) await mustRun('userdel', [USER]);
+      await mustRun('userdel', [USER]);
     },
   };
 }
@@ -58,7 +58,13 @@ async function userAt(name: string, home: string): Promise<Omit<OrdinaryUser, 'r
   chownSync(home, uid, gid);
   const commandLine: OrdinaryUser['commandLine'] = (args, env = {}) => {
     const identity = ['--reuid', String(uid), '--regid', String(gid), '--init-groups'];
-    const all = { HOME: home, PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`, ...env };
+    const executor = process.env['TSBUILD_EXECUTOR'];
+    const all = {
+      HOME: home,
+      PATH: `${process.env['PATH']!}:/usr/sbin:/sbin`,
+      ...(executor && { TSBUILD_EXECUTOR: executor }),
+      ...env,
+    };
     const environment = Object.entries(all).map(([key, value]) => `${key}=${value}`);
     return ['setpriv', ...identity, 'env', '-i', ...environment, ...args];
   };

@@ -5,7 +5,7 @@ import { runAsStoreOwner } from './store-owner.js';
 
 const made: string[] = [];
 
-/** A fresh directory, removed when the process ends. */
+/** A fresh directory, removed at the end of the tests. */
 export function tmpDir(): string {
   const dir = mkdtempSync(join(tmpdir(), 'tsbuild-test-'));
   made.push(dir);
@@ -17,12 +17,14 @@ export function isInTmpDir(path: string): boolean {
   return made.some((dir) => path.startsWith(`${dir}/`));
 }
 
-process.on('exit', () => {
-  for (const dir of made) {
+export function removeTmpDirs(): void {
+  for (const dir of made.splice(0)) {
     try {
       rmSync(dir, { recursive: true, force: true });
     } catch {
       runAsStoreOwner('rm', ['-rf', dir]);
     }
   }
-});
+}
+
+process.on('exit', removeTmpDirs);
