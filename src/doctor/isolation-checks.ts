@@ -13,6 +13,7 @@ import type { MachineCheck, MachineFinding } from './machine-check.js';
 /** What steps are isolated and limited with. */
 export const ISOLATION_CHECKS: readonly MachineCheck[] = [
   { name: 'overlayfs', check: checkOverlay },
+  { name: 'mounts', check: checkMounts },
   { name: 'user namespaces', check: checkUserNamespaces },
   { name: 'subordinate ids', check: checkSubordinateIds },
   { name: 'executor', check: checkExecutor },
@@ -22,6 +23,8 @@ export const ISOLATION_CHECKS: readonly MachineCheck[] = [
   { name: 'emulators', check: checkEmulators },
 ];
 
+const CAP_SYS_ADMIN = 1n << 21n;
+
 const ok = (detail: string): MachineFinding => ({ status: 'ok', detail });
 const warning = (detail: string, mend: string): MachineFinding => ({ status: 'warning', detail, mend });
 const failed = (detail: string, mend: string): MachineFinding => ({ status: 'failed', detail, mend });
@@ -29,6 +32,18 @@ const failed = (detail: string, mend: string): MachineFinding => ({ status: 'fai
 function checkOverlay(): MachineFinding {
   if (/\toverlay$/m.test(textIfThere('/proc/filesystems') ?? '')) return ok('the kernel has it');
   return failed('the kernel does not have it loaded', 'modprobe overlay');
+}
+
+/** Root of a container has capabilities as its engine gives them. */
+function checkMounts(): MachineFinding {
+  if (!isRoot()) return ok("in the user's own namespace");
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(textIfThere('/proc/self/status') ?? '')?.[1];
+  if (effective === undefined || (BigInt(`0x${effective}`) & CAP_SYS_ADMIN) !== 0n)
+    return ok('root may mount');
+  return failed(
+    'root may not mount here: this container has no CAP_SYS_ADMIN',
+    'start the container with --cap-add SYS_ADMIN, or run tsbuild as an ordinary user of it',
+  );
 }
 
 function checkUserNamespaces(): MachineFinding {
