@@ -1,5 +1,5 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { SnapshotResult } from '../graph/contract.js';
 import { createSnapshotResult } from '../graph/snapshot.js';
 import { type Digest, digestHex } from '../oci/digest.js';
@@ -33,6 +33,7 @@ export interface CacheRecord {
  */
 export class CacheRecords {
   readonly #root: string;
+  #last: { readonly record: CacheRecord; readonly path: string } | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -49,10 +50,16 @@ export class CacheRecords {
     return { ...stored, result: createSnapshotResult(layers) };
   }
 
-  /** Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. */
+  /**
+   * Stores `record` under `key`, in place of an earlier one. What it names must be in the store already. The same record under one
+   * key after the other is one file with several names.
+   */
   save(key: Digest, record: CacheRecord): void {
+    const path = this.#path(key);
+    if (this.#last?.record === record && isLinked(this.#last.path, path)) return;
     const { result, importedFrom: _from, ...rest } = record;
-    writeChecked(this.#path(key), JSON.stringify({ ...rest, layers: result.layers }));
+    writeChecked(path, JSON.stringify({ ...rest, layers: result.layers }));
+    this.#last = { record, path };
   }
 
   delete(key: Digest): void {
@@ -62,5 +69,16 @@ export class CacheRecords {
   #path(key: Digest): string {
     const hex = digestHex(key);
     return join(this.#root, hex.slice(0, 2), hex.slice(2));
+  }
+}
+
+/** False where there is a file, or the file system has no links. */
+function isLinked(from: string, to: string): boolean {
+  try {
+    mkdirSync(dirname(to), { recursive: true });
+    linkSync(from, to);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -41,6 +41,7 @@ describe('filters of system calls that crun compiled', () => {
     const spec: ProcessSpec = {
       rootfs: root.path,
       directory: root.directory,
+      memory: root.memory,
       args: ['/bin/sh', '-c', script],
       env: ['PATH=/bin'],
       cwd: '/',

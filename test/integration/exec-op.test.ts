@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ContentStore } from '../../src/cache/content-store.js';
 import { openStateRoot } from '../../src/cache/state-root.js';
@@ -18,6 +18,7 @@ import { LayerStore } from '../../src/worker/snapshot/layer-store.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { codeOf } from '../kit/code-of.js';
+import { leftInWork } from '../kit/left-in-work.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -63,7 +64,7 @@ describe('RUN', () => {
 
   afterEach(async () => {
     await networks.close();
-    expect(readdirSync(state.work).flatMap((own) => readdirSync(join(state.work, own)))).to.deep.equal([]);
+    expect(leftInWork(state.work)).to.deep.equal([]);
   });
 
   after(() => overlays.close());

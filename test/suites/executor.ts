@@ -8,6 +8,7 @@ import { unmount } from '../../src/worker/sys/mounts.js';
 import { inUserNamespace } from '../../src/worker/sys/namespaces.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
+import { leftInWork } from '../kit/left-in-work.js';
 import { longSleep, processesWith } from '../kit/machine-state.js';
 import { findProgram } from '../kit/needs.js';
 import { codeOf } from '../kit/code-of.js';
@@ -34,7 +35,7 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
   });
 
   afterEach(() => {
-    expect(readdirSync(work).flatMap((own) => readdirSync(join(work, own)))).to.deep.equal([]);
+    expect(leftInWork(work)).to.deep.equal([]);
   });
 
   after(() => overlays?.close());
@@ -50,6 +51,7 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     const spec: ProcessSpec = {
       rootfs: root.path,
       directory: root.directory,
+      memory: root.memory,
       args: typeof script === 'string' ? ['/bin/sh', '-c', script] : script,
       env: ['PATH=/bin', 'HOME=/root'],
       cwd: '/',

@@ -86,7 +86,11 @@ export function capabilitiesFor(
   return wanted.filter((name) => ((own >> BigInt(CAPABILITIES.indexOf(name))) & 1n) === 1n);
 }
 
+let ownBoundingSet: bigint | undefined;
+
+/** Nothing of this process changes it. */
 function boundingSet(): bigint {
+  if (ownBoundingSet !== undefined) return ownBoundingSet;
   const line = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
-  return BigInt(`0x${line?.[1] ?? 'ffffffffffffffff'}`);
+  return (ownBoundingSet = BigInt(`0x${line?.[1] ?? 'ffffffffffffffff'}`));
 }

@@ -21,6 +21,8 @@ export interface ProcessSpec {
   readonly rootfs: string;
   /** Existing directory for the run's own files, on any file system; its owner removes it. */
   readonly directory: string;
+  /** The same in memory, empty: for what describes the process, since its environment may hold secrets. */
+  readonly memory: string;
   readonly args: readonly string[];
   /** `K=V`; of equal names the last counts. PATH finds the program. */
   readonly env: readonly string[];

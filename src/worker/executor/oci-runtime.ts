@@ -11,7 +11,6 @@ import type { CompiledFilters } from './compiled-filters.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
-import { openPrivateDirectory } from './private-directory.js';
 import { protectProgram } from './protect-program.js';
 
 const KILL_EVERY_MS = 100;
@@ -46,21 +45,20 @@ interface RuntimeCall {
 
 async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   const { name, program, filters, spec, io, signal } = call;
-  const { directory } = spec;
+  const { directory, memory } = spec;
   const inherit = 'inherit' in io;
   const id = containerId(directory);
-  const log = join(directory, 'log');
-  using own = openPrivateDirectory(directory);
-  const state = join(own.path, 'runtime');
-  const container = { directory: own.path, stateDirectory: join(state, id) };
+  const log = join(memory, 'log');
+  const state = join(memory, 'runtime');
+  const container = { directory: memory, stateDirectory: join(state, id) };
   const config = createOciConfig(spec, inherit && io.terminal);
-  writeFileSync(join(own.path, 'config.json'), JSON.stringify(filters?.apply(config, container) ?? config));
+  writeFileSync(join(memory, 'config.json'), JSON.stringify(filters?.apply(config, container) ?? config));
   writeFileSync(log, '');
   const common = [
     ...['--root', state, '--log', log, '--log-format', 'json'],
     ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
   ];
-  const run = ['run', '--bundle', own.path, '--pid-file', join(directory, PID_FILE), id];
+  const run = ['run', '--bundle', memory, '--pid-file', join(directory, PID_FILE), id];
   const child = startProcess(program, [...common, ...run], io);
   const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
   try {

@@ -34,7 +34,7 @@ export interface ProcessRequest extends Pick<
  * @throws USER_NOT_FOUND, NOT_PERMITTED where this machine gives no such ids to steps
  */
 export function prepareProcess(
-  root: Pick<MountedRoot, 'path' | 'directory'>,
+  root: Pick<MountedRoot, 'path' | 'directory' | 'memory'>,
   request: ProcessRequest,
 ): { spec: ProcessSpec; removeStubs: () => void } {
   const { network } = request;
@@ -43,7 +43,7 @@ export function prepareProcess(
   requireIds(user.uid, user.gid, `the user "${request.user}" is ${user.uid}:${user.gid}`);
   const hostname = request.hostname ?? DEFAULT_HOSTNAME;
   const mounts = [
-    ...networkMounts(root.directory, {
+    ...networkMounts(root.memory, {
       '/etc/resolv.conf': network.resolvConf,
       '/etc/hosts': hostsFile(hostname, request.extraHosts, network.hostAddress),
     }),
@@ -54,6 +54,7 @@ export function prepareProcess(
   const spec: ProcessSpec = {
     rootfs: root.path,
     directory: root.directory,
+    memory: root.memory,
     args: request.args,
     env: processEnvironment(request.env, homeOf(user.uid, passwd)),
     cwd: request.cwd,

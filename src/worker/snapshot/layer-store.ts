@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import type { BlobFollower, ContentStore } from '../../cache/content-store.js';
+import { markUsed } from '../../cache/leases.js';
 import { processStamp } from '../../cache/process-stamp.js';
 import type { StateRoot } from '../../cache/state-root.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
@@ -287,7 +288,9 @@ export class LayerStore implements LayerBlobs {
   createWriter(signal?: AbortSignal): LayerWriter {
     const save = (diffId: Digest, entries: readonly LayerEntry[]) => {
       const index: LayerIndex = { entries, impliedDirectories: [] };
-      saveLayerIndex(this.#path(diffId, 'index'), index);
+      const path = this.#path(diffId, 'index');
+      // Many steps make the layer that another one made, an empty one most often.
+      if (!existsSync(path) || !markUsed(path)) saveLayerIndex(path, index);
       this.#indexes.set(diffId, index);
       this.#written.add(diffId);
     };

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTreeUntil } from '../../cache/leftovers.js';
@@ -26,6 +26,8 @@ export interface LayerDirectories {
 export interface MountedRoot extends AsyncDisposable {
   /** The run's own directory, for files that live as long as the mount. */
   readonly directory: string;
+  /** The same in memory, for small files and for what may hold secrets, which must reach no disk. It is seen as the mount is. */
+  readonly memory: string;
   /** The mount. Only synchronous file calls and child processes see it. */
   readonly path: string;
   /** All writes, in overlay upper form. Read it after {@link unmount} only; it may be renamed away then. */
@@ -72,13 +74,14 @@ export class OverlayRoots {
     const lowers = [...(above === undefined ? [] : [above]), ...new Set(made.toReversed())];
     enterMountNamespace();
     const directory = await this.createDirectory();
-    const path = makeDirectory(directory, 'root');
+    const memory = this.#workDirectory().createInMemory();
+    const path = makeDirectory(memory, 'root');
     const upper = makeDirectory(directory, 'upper');
     const work = makeDirectory(directory, 'work');
     if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
     else lowers.push(makeDirectory(directory, 'scratch'));
     mountOverlay({ lowers, upper, work, target: path });
-    return createMountedRoot({ directory, path, upper });
+    return createMountedRoot({ directory, memory, path, upper });
   }
 
   /** Ends this process's part of `work/`; every root must have been disposed before. */
@@ -104,7 +107,7 @@ export class OverlayRoots {
   }
 }
 
-function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'path' | 'upper'>): MountedRoot {
+function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'memory' | 'path' | 'upper'>): MountedRoot {
   let mounted = true;
   const end = () => {
     if (mounted) unmount(paths.path);
@@ -115,6 +118,7 @@ function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'path' | 'uppe
     unmount: end,
     async [Symbol.asyncDispose]() {
       end();
+      rmSync(paths.memory, { recursive: true, force: true });
       await removeDirectory(paths.directory);
     },
   };

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { processStamp } from '../../cache/process-stamp.js';
+import { mountTmpfs, unmount } from '../sys/mounts.js';
 import { spreadSubdirectories } from '../sys/syscalls.js';
 
 /** File in a run's directory with the pid of the process that everything of the run descends from. */
@@ -11,6 +12,7 @@ export const PID_FILE = 'pid';
 export class WorkDirectory {
   readonly path: string;
   #next = 0;
+  #memory: string | undefined;
 
   constructor(work: string) {
     mkdirSync(work, { recursive: true, mode: 0o700 });
@@ -25,8 +27,26 @@ export class WorkDirectory {
     return path;
   }
 
-  /** Removes everything; nothing below may be mounted any more. */
+  /**
+   * The same in memory, where a file is made in a tenth of the time. The process must be in a mount namespace of its own; only
+   * synchronous file calls and child processes see it.
+   */
+  createInMemory(): string {
+    const path = join((this.#memory ??= this.#mountMemory()), String(this.#next++));
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  }
+
+  #mountMemory(): string {
+    const path = join(this.path, 'memory');
+    mkdirSync(path, { mode: 0o700 });
+    mountTmpfs(path, 'mode=0700,size=64m');
+    return path;
+  }
+
+  /** Removes everything; nothing else below may be mounted any more. */
   async remove(): Promise<void> {
+    if (this.#memory !== undefined) unmount(this.#memory);
     await rm(this.path, { recursive: true, force: true });
   }
 }
