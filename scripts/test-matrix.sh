@@ -17,14 +17,14 @@ fi
 # No step runs in them:
 no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry library overlay pulled-layers
   remote-sources user-network wrong-hits"
-# They try each runtime themselves, or count what crun costs:
-own_runtimes="counts digests escape executor faults killed limits nested run-command secrets"
+# They try each runtime themselves, or are about crun alone:
+own_runtimes="compiled-filters counts digests escape executor faults killed limits nested run-command secrets"
 # Hundreds of small builds, to compare cache keys and what prune leaves; root with crun is enough.
 only_caches="cache-corpus prune-property"
 # A user can do nothing of it (limits without delegation, mounts that all see, strace, dockerd), or root makes a user in them.
 only_root="counts digests disk-full escape faults killed limits nested oracle pulled-layers remote-cache-buildkit rootless"
 # They call the worker in their own process, so the tests themselves run in the user's namespace.
-in_process="cache-corpus changing-context exec-op executor hostile-layers overlay user-network"
+in_process="cache-corpus changing-context compiled-filters exec-op executor hostile-layers overlay user-network"
 
 lines() { tr -s ' \n' '\n' <<<"$*" | sed '/^$/d'; }
 but() { grep -vxF -f <(lines "$@"); }

@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -23,6 +24,7 @@ export async function runFuzz({ target, seconds, seed }: FuzzOptions): Promise<F
     execArgv: ['--import', 'tsx', `--max-old-space-size=${HEAP_MB}`],
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
   });
+  const ended = once(worker, 'exit');
   let said = '';
   worker.stderr!.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString('utf8')}`.slice(-4000)));
   const current = () => {
@@ -37,6 +39,7 @@ export async function runFuzz({ target, seconds, seed }: FuzzOptions): Promise<F
     return { runs, blocks: 0, corpus: 0, failure: { input, error } };
   };
   let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   try {
     return await new Promise<FuzzReport>((resolve) => {
       let [runs, sinceMs] = [-1, Date.now()];
@@ -46,10 +49,14 @@ export async function runFuzz({ target, seconds, seed }: FuzzOptions): Promise<F
         else if (Date.now() - sinceMs > HANG_MS) resolve(failed(`no end after ${HANG_MS / 1000} s`));
       }, 1000);
       worker.once('message', (report) => resolve(report as FuzzReport));
-      worker.once('exit', (status, signal) => resolve(failed(`ended with ${status ?? signal}: ${said}`)));
+      void ended.then(([status, signal]: unknown[]) => {
+        if (!isOver) resolve(failed(`ended with ${String(status ?? signal)}: ${said}`));
+      });
     });
   } finally {
     clearInterval(timer);
+    isOver = true;
     worker.kill('SIGKILL');
+    await ended;
   }
 }
