@@ -109,6 +109,16 @@ describe('an ordinary user with a range of subordinate ids', function () {
     ]);
   }
 
+  for (const executor of ['crun', 'runc', 'sandbox'])
+    it(`runs programs with ${executor} whose output goes into a pipe of somebody else`, async function () {
+      needs(this, { program: executor === 'sandbox' ? 'unshare' : executor });
+      const command = user!.commandLine([user!.command, 'run', '--network=none', 'base', 'echo', 'written'], {
+        TSBUILD_EXECUTOR: executor,
+      });
+      const { stdout } = await runCommand('sh', ['-c', '"$@" 2>&1 | cat', 'sh', ...command]);
+      expect(stdout).to.equal('written\n');
+    });
+
   it('is told how newuidmap gets its rights back', async () => {
     const copy = join(user!.home, 'newuidmap');
     copyFileSync(findProgram('newuidmap')!, copy);

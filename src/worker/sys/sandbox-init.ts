@@ -203,10 +203,16 @@ function becomeProcess(load: (name: string) => unknown): void {
     setresuid(input.uid, input.uid, input.uid);
   };
 
-  // So that the user may open /dev/stdout; not for a terminal or /dev/null, which are others' as well.
+  // So that the user may open /dev/stdout; not for a terminal or /dev/null, which are others' as well. A pipe that somebody else
+  // made stays theirs: EPERM, or EINVAL where its ids are not mapped.
   const ownStandardStreams = () => {
     for (const fd of [1, 2]) {
-      if (fs.fstatSync(fd).isFIFO()) fs.fchownSync(fd, input.uid, input.gid);
+      if (!fs.fstatSync(fd).isFIFO()) continue;
+      try {
+        fs.fchownSync(fd, input.uid, input.gid);
+      } catch (error) {
+        if (!['EPERM', 'EINVAL'].includes((error as NodeJS.ErrnoException).code!)) throw error;
+      }
     }
   };
 
