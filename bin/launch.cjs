@@ -18,6 +18,7 @@ if (!stat) {
   process.exit(2);
 }
 const name = `cli-${process.version}-${process.arch}-${stat.mtimeMs}-${stat.size}.cache`;
+const launch = require('../dist/repeat.cjs').openLaunch(name, process.argv.slice(2));
 const places = [
   path.dirname(file),
   path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || '/root', '.cache'), 'tsbuild'),
@@ -80,29 +81,33 @@ function lateRequire(load) {
     }
     return known.get(request);
   };
-  return Object.assign(require, load);
+  return require;
 }
 
-const cachedData = readCache();
-// The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none.
-const wrapper = require('node:module').wrap(fs.readFileSync(file, 'latin1'));
-const script = new vm.Script(wrapper, {
-  filename: file,
-  cachedData,
-});
-const run = script.runInThisContext();
-const programRequire = lateRequire(require('node:module').createRequire(file));
-const programModule = { exports: {} };
-run.call(
-  programModule.exports,
-  programModule.exports,
-  programRequire,
-  programModule,
-  file,
-  path.dirname(file),
-);
-if (cachedData === undefined || script.cachedDataRejected) {
+function start() {
+  const cachedData = readCache();
+  // The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none.
+  const wrapper = require('node:module').wrap(fs.readFileSync(file, 'latin1'));
+  const script = new vm.Script(wrapper, {
+    filename: file,
+    cachedData,
+  });
+  const run = script.runInThisContext();
+  const programRequire = lateRequire(launch.watch(require('node:module').createRequire(file)));
+  const programModule = { exports: {} };
+  run.call(
+    programModule.exports,
+    programModule.exports,
+    programRequire,
+    programModule,
+    file,
+    path.dirname(file),
+  );
   process.once('exit', (status) => {
-    if (status === 0) writeCache(script.createCachedData());
+    launch.finish(status, Object.keys(require.cache));
+    if (status === 0 && (cachedData === undefined || script.cachedDataRejected))
+      writeCache(script.createCachedData());
   });
 }
+
+if (!launch.repeat()) start();

@@ -87,15 +87,20 @@ await Promise.all([
     minifySyntax: true,
     minifyWhitespace: true,
   }),
-  build({
-    ...common,
-    entryPoints: ['src/worker/snapshot/unpack-thread.ts'],
-    outfile: 'dist/unpack-thread.cjs',
-    format: 'cjs',
-    external: outside,
-    minifySyntax: true,
-    minifyWhitespace: true,
-  }),
+  ...[
+    ['src/worker/snapshot/unpack-thread.ts', 'dist/unpack-thread.cjs'],
+    ['src/cli/repeat/launch.ts', 'dist/repeat.cjs'],
+  ].map(([entryPoint, outfile]) =>
+    build({
+      ...common,
+      entryPoints: [entryPoint],
+      outfile,
+      format: 'cjs',
+      external: outside,
+      minifySyntax: true,
+      minifyWhitespace: true,
+    }),
+  ),
   build({
     ...common,
     define,

@@ -35,6 +35,8 @@ export interface StateRoot {
   readonly locks: string;
   /** What `doctor --store` set aside: never used again. */
   readonly damaged: string;
+  /** How commands ended that only looked: `cli/repeat/`. */
+  readonly repeats: string;
   /** What prune removed and when, a file for each day. */
   readonly pruned: string;
   /** One file for each use of the store by a living process. */
@@ -71,6 +73,7 @@ export function openStateRoot(path: string): StateRoot {
     failed: join(path, 'failed'),
     locks: join(path, 'locks'),
     damaged: join(path, 'damaged'),
+    repeats: join(path, 'repeats'),
     pruned: join(path, 'pruned'),
     leases: join(path, 'leases'),
     trash: join(path, 'trash'),

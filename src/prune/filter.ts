@@ -20,6 +20,7 @@ const TYPES: readonly ItemType[] = [
   'source',
   'log',
   'stat',
+  'repeat',
   'damaged',
   'failed',
   'history',

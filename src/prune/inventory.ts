@@ -48,6 +48,7 @@ export function takeInventory(options: InventoryOptions): Inventory {
       ...mountItems(options),
       ...fileItems(options, 'log', state.logs, (name) => `log of a step (${name.slice(0, 12)})`),
       ...fileItems(options, 'stat', state.stat, (name) => `stat index of a context (${name.slice(0, 12)})`),
+      ...fileItems(options, 'repeat', state.repeats, (name) => `end of a command (${name.slice(0, 12)})`),
       ...fileItems(
         options,
         'history',

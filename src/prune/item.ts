@@ -11,6 +11,7 @@ import type { Digest } from '../oci/digest.js';
  * - `mount`: a cache mount; `source`: a repository or what is known of a URL, with its file
  * - `log`, `stat`: logs of steps and stat indexes of contexts; `damaged`: what doctor set aside
  * - `failed`: the files of a RUN that failed, for `tsbuild debug`
+ * - `repeat`: how a command ended that only looked, for when it comes again
  * - `history`: what the steps of earlier builds were made of, for explanations
  */
 export type ItemType =
@@ -23,6 +24,7 @@ export type ItemType =
   | 'source'
   | 'log'
   | 'stat'
+  | 'repeat'
   | 'damaged'
   | 'failed'
   | 'history';

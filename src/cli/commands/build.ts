@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { build } from '../../build.js';
+import { stateRootPath } from '../../cache/state-root.js';
 import { BuildError } from '../../errors.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { SecretScanMode } from '../../secrets/leak-check.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
 import type { ProgressEvent } from '../../progress.js';
+import { realUid } from '../../worker/sys/namespaces.js';
+import { currentWitness } from '../../worker/sys/witness.js';
 import { type CommandContext, type GlobalOptions, storeOptions } from '../command-context.js';
 import { parseDuration } from '../duration-option.js';
 import { parseCacheOption } from '../cache-option.js';
@@ -76,7 +79,9 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   const options = buildOptions(path, flags, context);
   const call = callOf(flags);
   if (call) return (await import('./call.js')).runCall(call, options);
-  const display = createDisplay(flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode));
+  const mode = flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode);
+  let said = '';
+  const display = createDisplay(mode, { onWrite: (text) => (said += text) });
   const report = createExplainReport(flags.explainAs, options.outputs ?? []);
   const onProgress = (event: ProgressEvent) => {
     display.show(event);
@@ -92,8 +97,20 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   const id = imageIdOf(result);
   if (flags.iidfile && id) writeResult(flags.iidfile, id);
   if (flags.metadataFile) writeResult(flags.metadataFile, `${JSON.stringify(metadataOf(result), null, 2)}\n`);
-  if (flags.quiet && id) process.stdout.write(`${id}\n`);
+  const stdout = flags.quiet && id ? `${id}\n` : '';
+  if (stdout) process.stdout.write(stdout);
+  if (result.stats.executed === 0 && isRepeatable(path, flags)) {
+    const root = stateRootPath(options.root, process.env, realUid());
+    currentWitness()?.offer(root, { stdout, stderr: said });
+  }
   return 0;
+}
+
+/** Not what takes its input from elsewhere than files, or says when something happened. */
+function isRepeatable(path: string, flags: BuildFlags): boolean {
+  const isInput = [path, flags.file].includes('-');
+  const isExplained = flags.explain || flags.explainAs !== undefined;
+  return !isInput && !isExplained && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
 }
 
 function callOf({ check, checkExtra, call }: BuildFlags): CallMethod | undefined {

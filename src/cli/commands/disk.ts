@@ -30,6 +30,7 @@ const TYPE_NAMES: Readonly<Record<ItemSummary['type'], string>> = {
   source: 'sources',
   log: 'logs',
   stat: 'stat indexes',
+  repeat: 'ends of commands',
   damaged: 'damaged',
   failed: 'failed steps',
   history: 'step histories',

@@ -14,11 +14,17 @@ export interface Display {
   close(): void;
 }
 
-/** `auto` is tty on a terminal, else plain. */
-export function createDisplay(mode: ProgressMode, env: NodeJS.ProcessEnv = process.env): Display {
+/** `auto` is tty on a terminal, else plain. `onWrite` hears what is written to standard error. */
+export function createDisplay(
+  mode: ProgressMode,
+  { env = process.env, onWrite }: { env?: NodeJS.ProcessEnv; onWrite?: (text: string) => void } = {},
+): Display {
   if (mode === 'quiet') return { show: () => undefined, close: () => undefined };
   const stream = process.stderr;
-  const write = (text: string) => void stream.write(text);
+  const write = (text: string) => {
+    onWrite?.(text);
+    stream.write(text);
+  };
   const paint = createPaint(hasColors(stream, env));
   const isTerminal = stream.isTTY && env['TERM'] !== 'dumb' && !env['CI'];
   const display = createModeDisplay(mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode);

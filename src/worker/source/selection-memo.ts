@@ -1,8 +1,9 @@
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import type { Digest } from '../../oci/digest.js';
+import { FIELDS, type FileIdentity, rowReader, writeRow } from '../sys/file-rows.js';
 import { statFilePath } from './stat-index.js';
 
 /** Selections of fewer paths are quicker to make than to remember. */
@@ -11,12 +12,10 @@ const PATHS_PER_TURN = 20_000;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
-type FileState = Pick<Stats, 'mode' | 'size' | 'mtimeMs' | 'ctimeMs' | 'ino'>;
-
 /** What was looked at to make a selection. */
 export interface Seen {
   /** What each path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
-  readonly paths: ReadonlyMap<string, { readonly stat: FileState; readonly hidden: boolean } | undefined>;
+  readonly paths: ReadonlyMap<string, { readonly stat: FileIdentity; readonly hidden: boolean } | undefined>;
   /** Directories of which all names were asked for, with their number. */
   readonly lists: ReadonlyMap<string, number>;
 }
@@ -29,8 +28,6 @@ interface Memo {
   readonly rows: string;
   readonly lists: readonly (readonly [directory: string, names: number])[];
 }
-
-const FIELDS = 5;
 
 /**
  * Digests of big selections of a directory, each with the state of every path that was looked at for it. Where all of them are in
@@ -63,7 +60,8 @@ export class SelectionMemo {
     const rows = new Float64Array(paths.size * FIELDS);
     let at = 0;
     for (const seen of paths.values()) {
-      writeRow(rows, at, seen?.stat, seen?.hidden === true);
+      writeRow(rows, at, seen?.stat);
+      if (seen) keepWhatCounts(rows, at, seen.hidden);
       at += FIELDS;
     }
     const memo: Memo = {
@@ -84,12 +82,12 @@ export class SelectionMemo {
       if (readdirSync(join(this.#directory, directory)).length !== names) return false;
     const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
     const now = new Float64Array(FIELDS);
+    const readRow = rowReader('link', rows.length / FIELDS);
     const base = `${this.#directory}/`;
     let at = 0;
     for (const path of paths.split('\0')) {
-      // Of what is hidden, and of directories, only the type and the mode are kept; their rows tell which they are.
-      const hidden = rows[at + 4] === HIDDEN;
-      writeRow(now, 0, lstatSync(base + path, { throwIfNoEntry: false }), hidden);
+      readRow(now, 0, base + path);
+      if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
       for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
       at += FIELDS;
       if (at % (PATHS_PER_TURN * FIELDS) === 0) await yieldToEvents();
@@ -104,12 +102,14 @@ export class SelectionMemo {
 
 /** In the place of the inode, which is never negative. */
 const HIDDEN = -1;
+/** The place of the mode in a row. */
+const MODE = 4;
 
-function writeRow(rows: Float64Array, at: number, stat: FileState | undefined, hidden: boolean): void {
-  const isFile = stat !== undefined && !hidden && (stat.mode & S_IFMT) !== S_IFDIR;
-  rows[at] = stat === undefined ? 0 : hidden ? stat.mode & S_IFMT : stat.mode;
-  rows[at + 1] = isFile ? stat.size : 0;
-  rows[at + 2] = isFile ? stat.mtimeMs : 0;
-  rows[at + 3] = isFile ? stat.ctimeMs : 0;
-  rows[at + 4] = isFile ? stat.ino : hidden ? HIDDEN : 0;
+/** Of what is hidden only the type counts, of directories only the mode; their rows tell which they are. */
+function keepWhatCounts(rows: Float64Array, at: number, isHidden: boolean): void {
+  const mode = rows[at + MODE]!;
+  if (!isHidden && (mode & S_IFMT) !== S_IFDIR) return;
+  rows.fill(0, at, at + FIELDS);
+  rows[at] = isHidden ? HIDDEN : 0;
+  rows[at + MODE] = isHidden ? mode & S_IFMT : mode;
 }

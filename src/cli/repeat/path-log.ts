@@ -1,0 +1,75 @@
+import { FIELDS, type FileIdentity, writeRow } from '../../worker/sys/file-rows.js';
+import type { PathTable } from './repeat-file.js';
+
+/** Looks at paths in their order, each with the row of what was there. Adding one costs next to nothing. */
+export class PathLog {
+  readonly #paths: string[] = [];
+  #rows = new Float64Array(64 * FIELDS);
+
+  get size(): number {
+    return this.#paths.length;
+  }
+
+  add(path: string, stat: FileIdentity | undefined): void {
+    const at = this.#next(path);
+    writeRow(this.#rows, at, stat);
+  }
+
+  addRow(path: string, from: Float64Array, fromAt: number): void {
+    const at = this.#next(path);
+    this.#rows.set(from.subarray(fromAt, fromAt + FIELDS), at);
+  }
+
+  /**
+   * Directories with the names and the rows of what was seen in them, those first in which something changed last: what changed
+   * is likely to change again, and is then found at once. Undefined where a path was two different things.
+   */
+  grouped(): PathTable | undefined {
+    const places = this.#places();
+    if (!places) return undefined;
+    const groups = new Map<string, { names: string[]; places: number[]; newestMs: number }>();
+    for (const [path, at] of places) {
+      const cut = path.lastIndexOf('/') + 1;
+      const directory = cut === 0 ? './' : path.slice(0, cut);
+      const group = groups.get(directory) ?? { names: [], places: [], newestMs: 0 };
+      groups.set(directory, group);
+      group.names.push(path.slice(cut));
+      group.places.push(at);
+      group.newestMs = Math.max(group.newestMs, this.#rows[at + 1]!);
+    }
+    const sorted = [...groups].sort(([, a], [, b]) => b.newestMs - a.newestMs);
+    const rows = new Float64Array(places.size * FIELDS);
+    let to = 0;
+    for (const at of sorted.flatMap(([, group]) => group.places)) {
+      rows.set(this.#rows.subarray(at, at + FIELDS), to);
+      to += FIELDS;
+    }
+    return { names: sorted.flatMap(([directory, { names }]) => [directory, ...names]).join('\0'), rows };
+  }
+
+  #next(path: string): number {
+    const at = this.#paths.push(path) * FIELDS - FIELDS;
+    if (at === this.#rows.length) {
+      const larger = new Float64Array(at * 2);
+      larger.set(this.#rows);
+      this.#rows = larger;
+    }
+    return at;
+  }
+
+  #places(): Map<string, number> | undefined {
+    const places = new Map<string, number>();
+    for (const [i, path] of this.#paths.entries()) {
+      const known = places.get(path);
+      if (known === undefined) places.set(path, i * FIELDS);
+      else if (!this.#areSame(known, i * FIELDS)) return undefined;
+    }
+    return places;
+  }
+
+  #areSame(a: number, b: number): boolean {
+    for (let field = 0; field < FIELDS; field++)
+      if (this.#rows[a + field] !== this.#rows[b + field]) return false;
+    return true;
+  }
+}

@@ -1,0 +1,118 @@
+import * as fs from 'node:fs';
+import { join, resolve } from 'node:path';
+import { processStamp } from '../../cache/process-stamp.js';
+import {
+  decodeRepeat,
+  encodeRepeat,
+  fingerprint,
+  type Outcome,
+  type PathTable,
+  type RepeatHead,
+} from './repeat-file.js';
+import type { Observation } from './observation.js';
+import { FIELDS, rowReader } from '../../worker/sys/file-rows.js';
+
+/** Below the store's root. */
+const REPEATS = 'repeats';
+/** Command lines that are remembered for a store. */
+const MOST_REPEATS = 64;
+
+const directoryOf = (root: string) => join(root, REPEATS);
+const fileOf = (root: string, request: string) => join(directoryOf(root), fingerprint(request)!);
+
+/**
+ * The end of an equal command, `request` being all that it was started with, where all that it looked at is as it was; undefined where it has to run. What it marked as used is
+ * marked again.
+ */
+export function recall(root: string, request: string, env: NodeJS.ProcessEnv): Outcome | undefined {
+  try {
+    const repeat = decodeRepeat(fs.readFileSync(fileOf(root, request)));
+    if (!repeat) return undefined;
+    const { head, files, links } = repeat;
+    if (!isSameStore(root, head, env)) return undefined;
+    if (!isUnchanged('file', files) || !isUnchanged('link', links)) return undefined;
+    const nowSec = Date.now() / 1000;
+    for (const path of head.touched) fs.utimesSync(path, nowSec, nowSec);
+    return head;
+  } catch {
+    // No repeat, or one of something that is gone: the program says what is wrong.
+    return undefined;
+  }
+}
+
+/** Whoever else uses the store, or left something behind in it, is a matter of the whole program. */
+function isSameStore(root: string, head: RepeatHead, env: NodeJS.ProcessEnv): boolean {
+  return (
+    head.variables.every(([name, value]) => fingerprint(env[name]) === value) &&
+    fs.readdirSync(join(root, 'leases')).length === 0 &&
+    fs.readdirSync(join(root, 'work')).length === 0 &&
+    head.texts.every(([path, text]) => fs.readFileSync(path, 'utf8') === text) &&
+    head.targets.every(([path, target]) => fs.readlinkSync(path) === target) &&
+    head.blobs.every(([path, size]) => fs.statSync(path).size === size)
+  );
+}
+
+const QUIET = { throwIfNoEntry: false } as const;
+
+/** Names are looked up from their directories: the kernel has fewer of them to walk. */
+function isUnchanged(how: 'file' | 'link', { names, rows }: PathTable): boolean {
+  if (names === '') return true;
+  const start = process.cwd();
+  const now = new Float64Array(FIELDS);
+  const readRow = rowReader(how, rows.length / FIELDS);
+  let isThere = true;
+  let at = 0;
+  try {
+    for (const name of names.split('\0')) {
+      if (name.endsWith('/')) {
+        isThere = enter(resolve(start, name));
+        continue;
+      }
+      if (isThere) readRow(now, 0, name === '' ? '.' : name);
+      else now.fill(0);
+      for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
+      at += FIELDS;
+    }
+    return at === rows.length;
+  } finally {
+    process.chdir(start);
+  }
+}
+
+/** False where there is no such directory. */
+function enter(directory: string): boolean {
+  try {
+    process.chdir(directory);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** Keeps how a command ended. A store that cannot be written costs time, nothing else. */
+export function keep(root: string, request: string, outcome: Outcome, seen: Observation): void {
+  const data = encodeRepeat(outcome, seen);
+  if (!data) return;
+  const path = fileOf(root, request);
+  const temporary = `${path}.${processStamp()}`;
+  try {
+    fs.mkdirSync(directoryOf(root), { recursive: true, mode: 0o700 });
+    dropOldest(directoryOf(root));
+    fs.writeFileSync(temporary, data);
+    fs.renameSync(temporary, path);
+  } catch {
+    fs.rmSync(temporary, { force: true });
+  }
+}
+
+function dropOldest(directory: string): void {
+  const names = fs.readdirSync(directory);
+  if (names.length < MOST_REPEATS) return;
+  const aged = names.map((name) => {
+    const path = join(directory, name);
+    return { path, ageMs: fs.statSync(path, QUIET)?.mtimeMs ?? 0 };
+  });
+  aged.sort((a, b) => a.ageMs - b.ageMs);
+  for (const { path } of aged.slice(0, names.length - MOST_REPEATS + 1)) fs.rmSync(path, { force: true });
+}
