@@ -102,7 +102,7 @@ const CHANGES: readonly Change[] = [
   {
     what: 'another directory has the place of a directory',
     change: (site) => {
-      renameSync(site.path('dir'), `${site.context}-old`);
+      renameSync(site.path('dir'), join(tmpDir(), 'old'));
       mkdirSync(site.path('dir'));
       writeFileSync(site.path('dir/two'), 'Second\n');
     },

@@ -71,6 +71,8 @@ export interface BuildFlags extends GlobalOptions {
   readonly sbom?: string;
 }
 
+const MOST_SAID = 1 << 16;
+
 /**
  * `tsbuild build`: shows progress, writes the files that were asked for, prints the image ID with -q; with --check and
  * --call it only says what the Dockerfile is. Gives the exit status.
@@ -80,8 +82,11 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   const call = callOf(flags);
   if (call) return (await import('./call.js')).runCall(call, options);
   const mode = flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode);
-  let said = '';
-  const display = createDisplay(mode, { onWrite: (text) => (said += text) });
+  // Undefined once it is more than a build says that runs no step.
+  let said: string | undefined = '';
+  const onWrite = (text: string) =>
+    (said = said === undefined || said.length > MOST_SAID ? undefined : said + text);
+  const display = createDisplay(mode, { onWrite });
   const report = createExplainReport(flags.explainAs, options.outputs ?? []);
   const onProgress = (event: ProgressEvent) => {
     display.show(event);
@@ -99,7 +104,7 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   if (flags.metadataFile) writeResult(flags.metadataFile, `${JSON.stringify(metadataOf(result), null, 2)}\n`);
   const stdout = flags.quiet && id ? `${id}\n` : '';
   if (stdout) process.stdout.write(stdout);
-  if (result.stats.executed === 0 && isRepeatable(path, flags)) {
+  if (said !== undefined && result.stats.executed === 0 && isRepeatable(path, flags)) {
     const root = stateRootPath(options.root, process.env, realUid());
     currentWitness()?.offer(root, { stdout, stderr: said });
   }
