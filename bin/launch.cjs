@@ -18,7 +18,16 @@ if (!stat) {
   process.exit(2);
 }
 const name = `cli-${process.version}-${process.arch}-${stat.mtimeMs}-${stat.size}.cache`;
-const launch = require('../dist/repeat.cjs').openLaunch(name, process.argv.slice(2));
+const launch = openLaunch();
+
+/** Where the directory is gone or the user has no home, the program says what is wrong, or does without. */
+function openLaunch() {
+  try {
+    return require('../dist/repeat.cjs').openLaunch(name, process.argv.slice(2));
+  } catch {
+    return { repeat: () => false, watch: (load) => load, finish: () => undefined };
+  }
+}
 const places = [
   path.dirname(file),
   path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || '/root', '.cache'), 'tsbuild'),
@@ -104,7 +113,11 @@ function start() {
     path.dirname(file),
   );
   process.once('exit', (status) => {
-    launch.finish(status, Object.keys(require.cache));
+    const own = [__filename, path.join(__dirname, '../dist/repeat.cjs')];
+    launch.finish(
+      status,
+      Object.keys(require.cache).filter((loaded) => !own.includes(loaded)),
+    );
     if (status === 0 && (cachedData === undefined || script.cachedDataRejected))
       writeCache(script.createCachedData());
   });

@@ -113,7 +113,8 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
 
 /** Not what takes its input from elsewhere than files, or says when something happened. */
 function isRepeatable(path: string, flags: BuildFlags): boolean {
-  const isInput = [path, flags.file].includes('-');
+  const isInput =
+    [path, flags.file].includes('-') || (flags.output ?? []).some((spec) => /-$|type=tar/.test(spec));
   const isExplained = flags.explain || flags.explainAs !== undefined;
   return !isInput && !isExplained && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
 }

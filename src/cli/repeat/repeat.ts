@@ -102,7 +102,11 @@ export function keep(root: string, request: string, outcome: Outcome, seen: Obse
     fs.writeFileSync(temporary, data);
     fs.renameSync(temporary, path);
   } catch {
-    fs.rmSync(temporary, { force: true });
+    try {
+      fs.rmSync(temporary, { force: true });
+    } catch {
+      // It could not be written either.
+    }
   }
 }
 
