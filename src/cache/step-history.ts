@@ -152,9 +152,7 @@ export class StepHistory {
   /** Whether a build that was found as a whole is known; makes it the last one. Reads nothing. */
   hasBuild(build: Digest): boolean {
     try {
-      const now = Date.now() / 1000;
-      utimesSync(this.#path(`${FOUND}${digestHex(build)}`), now, now);
-      utimesSync(this.directory, now, now);
+      this.#markFound(this.#path(`${FOUND}${digestHex(build)}`), Date.now());
       return true;
     } catch {
       return false;
@@ -191,7 +189,11 @@ export class StepHistory {
 
   #saveFound(path: string, { steps, atMs }: LastBuild): void {
     writeChecked(path, JSON.stringify(steps));
-    utimesSync(path, atMs / 1000, atMs / 1000);
+    this.#markFound(path, atMs);
+  }
+
+  #markFound(path: string, atMs: number): void {
+    for (const marked of [path, this.directory]) utimesSync(marked, atMs / 1000, atMs / 1000);
   }
 
   #removeOld(): void {

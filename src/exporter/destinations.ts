@@ -35,6 +35,11 @@ export function requireOwnDestinations(builds: readonly OwnedOutputs[]): void {
     }
 }
 
+/** Whether an output goes to standard output. */
+export function writesStandardOutput(output: OutputSpec): boolean {
+  return placeOf(output) === '-';
+}
+
 /** Undefined where an output has no file of its own. */
 function placeOf({ type, dest }: OutputSpec): string | undefined {
   if (type === 'tar' && dest === undefined) return '-';

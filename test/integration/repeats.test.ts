@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -15,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processStamp } from '../../src/cache/process-stamp.js';
-import { type CommandOptions, PROJECT, tsbuildIn } from '../kit/cli.js';
+import { type CommandOptions, mustRun, PROJECT, runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -36,10 +37,12 @@ class Site {
   readonly context = makeContext(FILES);
   readonly archive = join(tmpDir(), 'image.tar');
   readonly #starts = join(tmpDir(), 'starts');
-  readonly #tsbuild = tsbuildIn(this.root, {
+  readonly #env = {
+    TSBUILD_ROOT: this.root,
+    NO_COLOR: '1',
     NODE_OPTIONS: `--require=${join(PROJECT, 'test/fixtures/note-start.cjs')}`,
     STARTS_FILE: this.#starts,
-  });
+  };
 
   constructor() {
     symlinkSync('two', join(this.context, 'dir/link'));
@@ -50,9 +53,10 @@ class Site {
   }
 
   /** What it said, and whether the whole program was started for it. */
-  async run(args: readonly string[], options: CommandOptions = {}) {
+  async run(args: readonly string[], options: CommandOptions = {}, command = TSBUILD) {
     writeFileSync(this.#starts, '');
-    const { status, stdout, stderr } = await this.#tsbuild.run(args, options);
+    const env = { ...this.#env, ...options.env };
+    const { status, stdout, stderr } = await runCommand(command, args, { ...options, env });
     return { status, stdout, stderr, started: readFileSync(this.#starts, 'utf8') !== '' };
   }
 
@@ -271,6 +275,78 @@ describe('a command that comes again', function () {
       expect(again, args.join(' ')).to.deep.include({ status: 0, started: true });
       if (args[1] === '--iidfile') expect(existsSync(idFile)).to.equal(true);
     }
+  });
+
+  it('is the last build for why, and is kept before those that do not come again', async () => {
+    const [own, other] = [
+      new Site(),
+      makeContext({ Dockerfile: 'FROM scratch\nCOPY other /\n', other: 'x' }),
+    ];
+    const second = ['-q', other];
+    await own.build();
+    await own.run(second);
+    await sleep(SETTLED_MS);
+    for (let i = 0; i < 2; i++) await own.build();
+    for (let i = 0; i < 2; i++) await own.run(second);
+    expect((await own.run(['why'])).stdout).to.contain(`build of ${other} `);
+    const repeats = join(own.root, 'repeats');
+    for (const name of readdirSync(repeats)) utimesSync(join(repeats, name), 1, 1);
+    expect((await own.build()).started).to.equal(false);
+    expect((await own.run(['why'])).stdout).to.contain(`build of ${own.context} `);
+    const times = readdirSync(repeats).map((name) => statSync(join(repeats, name)).mtimeMs);
+    expect(times.filter((timeMs) => Date.now() - timeMs < 10_000)).to.have.length(1);
+  });
+
+  it('comes again where tsbuild is an installed package', async () => {
+    const own = new Site();
+    const modules = join(tmpDir(), 'node_modules');
+    mkdirSync(join(modules, 'tsbuild'), { recursive: true });
+    for (const name of ['bin', 'dist', 'package.json'])
+      cpSync(join(PROJECT, name), join(modules, 'tsbuild', name), { recursive: true });
+    for (const name of readdirSync(join(PROJECT, 'node_modules')).filter((entry) => !entry.startsWith('.')))
+      symlinkSync(join(PROJECT, 'node_modules', name), join(modules, name));
+    const command = join(modules, 'tsbuild/bin/tsbuild');
+    const build = () => own.run([own.context, '-t', 'app', '-q'], {}, command);
+    const first = await build();
+    expect(first.status).to.equal(0);
+    await sleep(SETTLED_MS);
+    await build();
+    expect(await build()).to.deep.equal({ ...first, started: false });
+  });
+
+  it('is another one on a terminal, whatever its size', async () => {
+    const own = new Site();
+    const args = [own.context, '-t', 'app'];
+    await own.run(args);
+    await sleep(SETTLED_MS);
+    const onTerminal = `stty cols 0 rows 0; exec ${[TSBUILD, ...args].map((arg) => `'${arg}'`).join(' ')} 2>&1`;
+    const environment = { TSBUILD_ROOT: own.root, TERM: 'xterm', CI: '' };
+    for (let i = 0; i < 3; i++) {
+      const shown = await mustRun('script', ['-qec', onTerminal, '/dev/null'], { env: environment });
+      expect(shown).to.contain('FINISHED');
+      expect((await own.run(args)).stderr)
+        .to.match(/^#1 /)
+        .and.not.contain('FINISHED');
+    }
+  });
+
+  it('gives an archive on standard output each time', async () => {
+    const args = [site.context, '-o', '-'];
+    const sizes: number[] = [];
+    for (let i = 0; i < 3; i++) sizes.push((await site.run(args)).stdout.length);
+    expect(sizes[0]).to.be.greaterThan(1_000);
+    expect(new Set(sizes)).to.have.length(1);
+  });
+
+  it('does not stop any command where nothing can be known or kept', async () => {
+    const own = new Site();
+    const version = ['-c', 'mkdir gone && cd gone && rmdir ../gone && exec "$0" version', TSBUILD];
+    expect((await runCommand('sh', version, { cwd: tmpDir() })).status).to.equal(0);
+    await own.build();
+    await sleep(SETTLED_MS);
+    rmSync(join(own.root, 'repeats'), { recursive: true });
+    writeFileSync(join(own.root, 'repeats'), 'in the way');
+    for (let i = 0; i < 2; i++) expect(await own.build()).to.deep.include({ status: 0, stderr: '' });
   });
 
   it('keeps no password, and forgets old command lines', async () => {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { build } from '../../build.js';
 import { stateRootPath } from '../../cache/state-root.js';
 import { BuildError } from '../../errors.js';
+import { writesStandardOutput } from '../../exporter/destinations.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { SecretScanMode } from '../../secrets/leak-check.js';
 import type { BuildOptions, BuildResult } from '../../options.js';
@@ -104,19 +105,18 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   if (flags.metadataFile) writeResult(flags.metadataFile, `${JSON.stringify(metadataOf(result), null, 2)}\n`);
   const stdout = flags.quiet && id ? `${id}\n` : '';
   if (stdout) process.stdout.write(stdout);
-  if (said !== undefined && result.stats.executed === 0 && isRepeatable(path, flags)) {
+  if (said !== undefined && result.stats.executed === 0 && isRepeatable(options, flags)) {
     const root = stateRootPath(options.root, process.env, realUid());
     currentWitness()?.offer(root, { stdout, stderr: said });
   }
   return 0;
 }
 
-/** Not what takes its input from elsewhere than files, or says when something happened. */
-function isRepeatable(path: string, flags: BuildFlags): boolean {
-  const isInput =
-    [path, flags.file].includes('-') || (flags.output ?? []).some((spec) => /-$|type=tar/.test(spec));
-  const isExplained = flags.explain || flags.explainAs !== undefined;
-  return !isInput && !isExplained && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
+/** Not what takes its input from elsewhere than files, or gives something there, or says when something happened. */
+function isRepeatable(options: BuildOptions, flags: BuildFlags): boolean {
+  const { context, file, outputs = [], explain } = options;
+  const usesStreams = [context, file].includes('-') || outputs.some(writesStandardOutput);
+  return !usesStreams && !explain && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
 }
 
 function callOf({ check, checkExtra, call }: BuildFlags): CallMethod | undefined {

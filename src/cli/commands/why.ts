@@ -28,7 +28,7 @@ export function printWhy(
   context: CommandContext,
 ): void {
   const [wanted, path] = second === undefined && isPath(first) ? [undefined, first] : [first, second];
-  const store = openStore(storeOptions(flags, context));
+  using store = openStore(storeOptions(flags, context));
   const { file } = flags;
   const isNamed = path !== undefined || file !== undefined;
   const subject = isNamed ? { context: path ?? '.', ...(file === undefined ? {} : { file }) } : undefined;

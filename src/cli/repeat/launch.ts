@@ -27,7 +27,7 @@ export interface Launch {
 export function openLaunch(program: string, args: readonly string[]): Launch {
   const env = process.env;
   const root = stateRootPath(rootOption(args), env, realUid());
-  const request = JSON.stringify([program, args, process.cwd(), terminalColumns()]);
+  const request = JSON.stringify([program, args, process.cwd(), terminalSize()]);
   const seen = new Observation();
   let offered: Outcome | undefined;
   return {
@@ -64,10 +64,12 @@ function rootOption(args: readonly string[]): string | undefined {
   return arg === '--root' ? args[at + 1] : arg?.slice('--root='.length);
 }
 
-/** Width of the terminal on standard error, 0 where it is none. */
-function terminalColumns(): number {
+/** Columns and rows of the terminal on standard error; null where it is none. */
+function terminalSize(): readonly [number, number] | null {
   const stat = fs.fstatSync(2);
-  return stat.isCharacterDevice() && stat.rdev !== NULL_DEVICE ? (process.stderr.columns ?? 0) : 0;
+  // Whether it is a terminal takes a module to find out that a repeat does without.
+  if (!stat.isCharacterDevice() || stat.rdev === NULL_DEVICE || !process.stderr.isTTY) return null;
+  return [process.stderr.columns, process.stderr.rows];
 }
 
 /** All of it, also into a pipe that does not wait. */

@@ -21,8 +21,8 @@ const directoryOf = (root: string) => join(root, REPEATS);
 const fileOf = (root: string, request: string) => join(directoryOf(root), fingerprint(request)!);
 
 /**
- * The end of an equal command, `request` being all that it was started with, where all that it looked at is as it was; undefined where it has to run. What it marked as used is
- * marked again.
+ * The end of an equal command, `request` being all that it was started with, where all that it looked at is as it was; undefined
+ * where it has to run. What it marked as used is marked again, and the repeat itself.
  */
 export function recall(root: string, request: string, env: NodeJS.ProcessEnv): Outcome | undefined {
   try {
@@ -32,7 +32,7 @@ export function recall(root: string, request: string, env: NodeJS.ProcessEnv): O
     if (!isSameStore(root, head, env)) return undefined;
     if (!isUnchanged('file', files) || !isUnchanged('link', links)) return undefined;
     const nowSec = Date.now() / 1000;
-    for (const path of head.touched) fs.utimesSync(path, nowSec, nowSec);
+    for (const path of [...head.touched, fileOf(root, request)]) fs.utimesSync(path, nowSec, nowSec);
     return head;
   } catch {
     // No repeat, or one of something that is gone: the program says what is wrong.
@@ -62,6 +62,8 @@ function isUnchanged(how: 'file' | 'link', { names, rows }: PathTable): boolean 
   const readRow = rowReader(how, rows.length / FIELDS);
   let isThere = true;
   let at = 0;
+  // A user may have started where a path does not lead to; then nothing has changed yet.
+  process.chdir(start);
   try {
     for (const name of names.split('\0')) {
       if (name.endsWith('/')) {
@@ -92,21 +94,24 @@ function enter(directory: string): boolean {
 
 /** Keeps how a command ended. A store that cannot be written costs time, nothing else. */
 export function keep(root: string, request: string, outcome: Outcome, seen: Observation): void {
-  const data = encodeRepeat(outcome, seen);
-  if (!data) return;
-  const path = fileOf(root, request);
-  const temporary = `${path}.${processStamp()}`;
   try {
-    fs.mkdirSync(directoryOf(root), { recursive: true, mode: 0o700 });
-    dropOldest(directoryOf(root));
+    const data = encodeRepeat(outcome, seen);
+    if (data) write(root, fileOf(root, request), data);
+  } catch {
+    return;
+  }
+}
+
+function write(root: string, path: string, data: Uint8Array): void {
+  const temporary = `${path}.${processStamp()}`;
+  fs.mkdirSync(directoryOf(root), { recursive: true, mode: 0o700 });
+  dropOldest(directoryOf(root));
+  try {
     fs.writeFileSync(temporary, data);
     fs.renameSync(temporary, path);
-  } catch {
-    try {
-      fs.rmSync(temporary, { force: true });
-    } catch {
-      // It could not be written either.
-    }
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
   }
 }
 

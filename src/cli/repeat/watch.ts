@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import type { Stats } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join, resolve } from 'node:path';
 import type { Observation } from './observation.js';
 
@@ -12,11 +13,12 @@ const WITHOUT_PATH =
 /** Functions that only look, links followed. */
 const LOOKS = /^(access|exists|readFile|readdir|opendir|createReadStream)(Sync)?$/;
 
-/** Modules that do what no path tells: processes, connections, threads. */
-const OUT_OF_SIGHT = new Set(
-  ['child_process', 'dgram', 'dns', 'http', 'http2', 'https', 'net', 'tls', 'worker_threads'].map(
-    (name) => `node:${name}`,
-  ),
+/** Modules of Node that do nothing beyond the process. All others may start processes or threads, connect, or ask somebody. */
+const WITHIN = new Set(
+  (
+    'assert buffer constants crypto diagnostics_channel events module os path perf_hooks process stream stream/promises ' +
+    'string_decoder timers timers/promises tty url util zlib'
+  ).split(' '),
 );
 /** Packages outside of the bundle that look at no file. */
 const WITHOUT_FILES = /\/node_modules\/(dockerfile-ast|vscode-languageserver-[a-z]+|yaml)\//;
@@ -33,10 +35,13 @@ export function watchRequire(
   const files = new FileWatch(root, seen);
   const known = new Map<string, unknown>();
   return (request) => {
-    if (OUT_OF_SIGHT.has(request)) seen.unrepeatable(request);
-    if (request !== 'node:fs' && request !== 'node:fs/promises') return load(request);
-    if (!known.has(request)) known.set(request, files.watched(load(request) as Module));
-    return known.get(request);
+    const name = request.replace(/^node:/, '');
+    if (name !== 'fs' && name !== 'fs/promises') {
+      if (isBuiltin(request) && !WITHIN.has(name)) seen.unrepeatable(request);
+      return load(request);
+    }
+    if (!known.has(name)) known.set(name, files.watched(load(request) as Module));
+    return known.get(name);
   };
 }
 
@@ -58,6 +63,10 @@ export function watchEnvironment(env: NodeJS.ProcessEnv, seen: Observation): Nod
     getOwnPropertyDescriptor: (target, name) => {
       note(name);
       return Reflect.getOwnPropertyDescriptor(target, name);
+    },
+    set: (target, name, value) => {
+      seen.unrepeatable(`the variable ${String(name)} was set`);
+      return Reflect.set(target, name, value);
     },
     ownKeys: (target) => {
       seen.unrepeatable('the whole environment was looked at');
@@ -117,16 +126,22 @@ class FileWatch {
         this.#seen.unrepeatable(`${name} without a path`);
         return call(...args);
       }
+      if (name === 'utimesSync' && path.startsWith(this.#root)) return this.#touch(path, args, call);
       if (this.#isOwn(path)) return call(...args);
       if (name === 'lstatSync' || name === 'statSync') return this.#stat(name, path, args, call);
       if (name === 'readlinkSync') return this.#readLink(path, args, call);
       if (name === 'readFileSync' && path.startsWith(this.#records))
         return this.#readRecord(path, args, call);
       if (isLook || name === 'stat' || isOpenedToRead(name, args)) this.#look(path);
-      else if (name === 'utimesSync' && path.startsWith(this.#root)) this.#seen.touched.add(path);
       else this.#seen.unrepeatable(`${name} "${path}"`);
       return call(...args);
     };
+  }
+
+  #touch(path: string, args: unknown[], call: AnyFunction): unknown {
+    const result = call(...args);
+    this.#seen.touched.add(path);
+    return result;
   }
 
   /** Leases, and the places that are known to hold nothing while no other process uses the store. */
@@ -136,17 +151,18 @@ class FileWatch {
   }
 
   #stat(name: 'lstatSync' | 'statSync', path: string, args: unknown[], call: AnyFunction): unknown {
-    const stat = this.#trying(path, () => call(...args)) as Stats | undefined;
+    const how = name === 'lstatSync' ? 'link' : 'file';
+    const stat = this.#trying(how, path, () => call(...args)) as Stats | undefined;
     if (stat !== undefined && typeof stat.size !== 'number') {
-      if (name === 'statSync') this.#look(path);
+      if (how === 'file') this.#look(path);
       else this.#seen.unrepeatable(`${name} "${path}" in whole numbers`);
     } else if (path.startsWith(this.#blobs)) this.#seeBlob(path, stat);
-    else this.#seen.see(name === 'lstatSync' ? 'link' : 'file', path, stat);
+    else this.#seen.see(how, path, stat);
     return stat;
   }
 
   #readLink(path: string, args: unknown[], call: AnyFunction): unknown {
-    const target = this.#trying(path, () => call(...args));
+    const target = this.#trying('link', path, () => call(...args));
     if (typeof target === 'string') this.#seen.targets.set(path, target);
     else this.#seen.unrepeatable(`the link "${path}" in bytes`);
     return target;
@@ -154,18 +170,18 @@ class FileWatch {
 
   /** Each use gives a record a new time, so that its text has to tell. */
   #readRecord(path: string, args: unknown[], call: AnyFunction): unknown {
-    const text = this.#trying(path, () => call(...args));
+    const text = this.#trying('file', path, () => call(...args));
     if (typeof text === 'string') this.#seen.texts.set(path, text);
     else this.#seen.unrepeatable(`the record "${path}" in bytes`);
     return text;
   }
 
   /** What fails for another reason than absence is not repeated. */
-  #trying(path: string, call: () => unknown): unknown {
+  #trying(how: 'link' | 'file', path: string, call: () => unknown): unknown {
     try {
       return call();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#seen.see('file', path, undefined);
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#seen.see(how, path, undefined);
       else this.#seen.unrepeatable(`"${path}": ${(error as Error).message}`);
       throw error;
     }

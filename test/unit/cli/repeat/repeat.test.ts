@@ -165,8 +165,11 @@ describe('what a process saw', () => {
     const watched = watchRequire(load, tmpDir(), seen);
     watched('node:path');
     expect(seen.reason).to.equal(undefined);
-    watched('node:child_process');
-    expect(seen.reason).to.equal('node:child_process');
+    for (const name of ['node:child_process', 'child_process', 'node:dns/promises', 'inspector']) {
+      const other = new Observation(later());
+      watchRequire(load, tmpDir(), other)(name);
+      expect(other.reason).to.equal(name);
+    }
   });
 
   it('is each variable of the environment that was asked for', () => {
@@ -179,6 +182,24 @@ describe('what a process saw', () => {
     ]);
     expect(Object.keys(env)).to.deep.equal(['A', 'B']);
     expect(seen.reason).to.be.a('string');
+    const other = new Observation(later());
+    watchEnvironment(env, other)['A'] = '3';
+    expect(env['A']).to.equal('3');
+    expect(other.reason).to.equal('the variable A was set');
+  });
+
+  it('is what a link says, also where nothing is there', () => {
+    const root = tmpDir();
+    const seen = new Observation(later());
+    const files = watchRequire(load, root, seen)('fs') as Files;
+    expect(() => files.readlinkSync(join(root, 'link'))).to.throw('ENOENT');
+    expect(() => files.utimesSync(join(root, 'none'), 1, 1)).to.throw('ENOENT');
+    expect([seen.links.size, seen.files.size, seen.touched.size, seen.reason]).to.deep.equal([
+      1,
+      0,
+      0,
+      undefined,
+    ]);
   });
 });
 
