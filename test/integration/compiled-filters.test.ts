@@ -1,12 +1,13 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeChecked } from '../../src/cache/checked-file.js';
+import { checkedBody, writeChecked } from '../../src/cache/checked-file.js';
 import type { Layer } from '../../src/graph/contract.js';
 import type { Executor, ProcessSpec } from '../../src/worker/executor/executor.js';
 import { createExecutor } from '../../src/worker/executor/select-executor.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
+import { codeOf } from '../kit/code-of.js';
 import { findProgram, needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -98,6 +99,36 @@ describe('filters of system calls that crun compiled', () => {
     expect(kept()).to.deep.equal([text]);
     writeChecked(file!, JSON.stringify({ madeBy: 'another', program: '' }));
     crun = start();
+    expect(await run(PROBE)).to.equal(FILTERED);
+    expect(kept()).to.deep.equal([text]);
+  });
+
+  it('cost no step where they cannot be kept, and are nobody else’s to write', async () => {
+    filters = join(tmpDir(), 'filters');
+    writeFileSync(filters, 'in the way');
+    crun = start();
+    expect(await run(PROBE)).to.equal(FILTERED);
+    expect(await run(PROBE)).to.equal(FILTERED);
+    rmSync(filters);
+    crun = start();
+    const before = process.umask(0);
+    try {
+      await run('true');
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(filters).mode & 0o777).to.equal(0o700);
+  });
+
+  it('are made again after the kernel refused one', async () => {
+    await run('true');
+    const [file] = files();
+    const [text] = kept();
+    const { madeBy } = JSON.parse(checkedBody(text!)!) as { madeBy: string };
+    // Its only instruction returns nothing.
+    writeChecked(file!, JSON.stringify({ madeBy, program: Buffer.alloc(8).toString('base64') }));
+    crun = start();
+    expect(await codeOf(run('true'))).to.equal('EXECUTOR_FAILED');
     expect(await run(PROBE)).to.equal(FILTERED);
     expect(kept()).to.deep.equal([text]);
   });

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
@@ -7,9 +7,22 @@ import type { OciConfig } from './oci-config.js';
 
 /** The way to hand crun a program for the kernel, as base64. A crun that does not know it compiles the rules, which stay. */
 const ANNOTATION = 'run.oci.seccomp_bpf_data';
-const COPY = ['-c', 'cat "$0" > "$1" 2> /dev/null || :'];
+/** A whole copy or none; an empty one where crun shows no program. */
+const COPY = [
+  '-c',
+  'if [ -e "$0" ]; then cat "$0" > "$1.part" && mv "$1.part" "$1"; else : > "$1"; fi 2> /dev/null || :',
+];
 /** The kernel takes no more instructions of eight bytes each. */
 const MOST_BYTES = 4096 * 8;
+
+/** What crun compiles with, where distributions have it. */
+const COMPILERS = [
+  '/lib',
+  '/usr/lib',
+  '/lib64',
+  '/usr/lib64',
+  `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`,
+].map((directory) => join(directory, 'libseccomp.so.2'));
 
 /** A container whose filter crun is to apply. */
 interface Container {
@@ -47,14 +60,28 @@ export class CompiledFilters {
     return { ...config, hooks: { ...config.hooks, poststart: [hook] } };
   }
 
-  /** After the container has ended; its directory is still there. */
+  /** After the container has ended; its directory is still there. A store that cannot be written costs time, not the step. */
   keep({ linux: { seccomp } }: OciConfig, { directory }: Pick<Container, 'directory'>): void {
     const rules = JSON.stringify(seccomp);
     if (seccomp === undefined || this.#find(rules) !== undefined) return;
     const program = readProgram(copyIn(directory));
     if (program === undefined) return;
     this.#programs.set(rules, program);
-    writeChecked(this.#file(rules), JSON.stringify({ madeBy: this.#maker(), program }));
+    try {
+      // Who could write to it could let later steps call what they like.
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      writeChecked(this.#file(rules), JSON.stringify({ madeBy: this.#maker(), program }));
+    } catch {
+      return;
+    }
+  }
+
+  /** The next container has its filter compiled again, since this one could not be started with it. */
+  forget({ linux: { seccomp } }: OciConfig): void {
+    const rules = JSON.stringify(seccomp);
+    if (seccomp === undefined) return;
+    this.#programs.delete(rules);
+    rmSync(this.#file(rules), { force: true });
   }
 
   #find(rules: string): string | undefined {
@@ -71,9 +98,10 @@ export class CompiledFilters {
     return join(this.#directory, digestHex(digestOf(rules)));
   }
 
-  /** What a program depends on beside the rules. The loader's cache changes when a library does. */
+  /** What a program depends on beside the rules. The loader's cache, where there is one, changes when a library does. */
   #maker(): string {
-    return [release(), process.arch, stateOf(this.#crun), stateOf('/etc/ld.so.cache')].join(' ');
+    const files = [this.#crun, '/etc/ld.so.cache', ...COMPILERS];
+    return [release(), process.arch, ...files.map(stateOf)].join(' ');
   }
 }
 

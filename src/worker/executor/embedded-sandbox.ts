@@ -11,7 +11,6 @@ import { startProcess } from './child-process.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
-import { openPrivateDirectory } from './private-directory.js';
 import { protectProgram } from './protect-program.js';
 import { resolveInRoot } from './root-path.js';
 
@@ -29,8 +28,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       enterMountNamespace();
       protectProgram(process.execPath);
       const input = createInput(spec);
-      using own = openPrivateDirectory(spec.directory);
-      const inputFile = join(own.path, 'sandbox.json');
+      const inputFile = join(spec.memory, 'sandbox.json');
       writeFileSync(inputFile, JSON.stringify(input));
       writeFileSync(input.errorFile, '');
       const namespaces = [
@@ -44,7 +42,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       const options = ['--fork', '--kill-child', '--propagation', 'private', ...namespaces];
       const command = [...options, '--', process.execPath, ...sandboxInitArguments(inputFile)];
       const limited = limitArguments(spec, unshare, command);
-      const ownErrors = join(own.path, 'errors');
+      const ownErrors = join(spec.memory, 'errors');
       writeFileSync(ownErrors, '');
       const separate = ['-c', 'exec 3>&2 2>"$0" "$@"', ownErrors, limited.program, ...limited.args];
       const child = startProcess('/bin/sh', separate, io, {});

@@ -64,8 +64,10 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   try {
     const exitCode = await child.exitCode;
     throwIfAborted(signal);
-    if (exitCode !== 0) throwRuntimeError(readFileSync(log, 'utf8'), call);
-    filters?.keep(config, container);
+    const errors = exitCode === 0 ? '' : readFileSync(log, 'utf8');
+    if (errors.includes('seccomp')) filters?.forget(config);
+    else filters?.keep(config, container);
+    throwRuntimeError(errors, call);
     return { exitCode };
   } catch (error) {
     if (error instanceof BuildError || signal.aborted) throw error;

@@ -39,7 +39,7 @@ export class WorkDirectory {
 
   #mountMemory(): string {
     const path = join(this.path, 'memory');
-    mkdirSync(path, { mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     mountTmpfs(path, 'mode=0700,size=64m');
     return path;
   }
