@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { lookup } from 'node:dns/promises';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostAddress } from '../../src/worker/network/host-network.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
-import { tsbuildIn } from '../kit/cli.js';
+import { mustRun, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { commandLinesWith, longSleep, networkTraces, processesWith, until } from '../kit/machine-state.js';
 import { isRoot, needs } from '../kit/needs.js';
@@ -79,6 +79,26 @@ describe('the network of RUN', function () {
     const address = await lookup(name, 4).catch(() => undefined);
     if (!address) this.skip();
     expect(await outputOf(step(`RUN nslookup ${name} > /out`))).to.contain(address.address);
+  });
+
+  it('takes no name that a device has, and leaves that alone', async function () {
+    if (!isRoot()) this.skip();
+    const taken = Array.from({ length: 8 }, (_, i) => `tsbuild${i}`).filter(
+      (name) => !existsSync(`/sys/class/net/${name}`),
+    );
+    const added: string[] = [];
+    try {
+      for (const name of taken) {
+        await mustRun('ip', ['link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}-peer`]);
+        added.push(name);
+      }
+      const context = step(`RUN wget -q -O- http://up:${everywhere.port}/ > /out`);
+      const output = await outputOf(context, '--no-cache', '--add-host', 'up:host-gateway');
+      expect(output).to.equal('on 0.0.0.0\n');
+      for (const name of added) expect(existsSync(`/sys/class/net/${name}`), name).to.equal(true);
+    } finally {
+      for (const name of added) await mustRun('ip', ['link', 'delete', name]);
+    }
   });
 
   it('is the same one for all steps of a build', async () => {

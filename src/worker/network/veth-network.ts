@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockDirectory } from '../sys/flock.js';
+import { isErrno } from '../sys/libc.js';
 import { NetworkDevices } from '../sys/netlink.js';
 import { inNetworkNamespace } from '../sys/network-namespace.js';
 import { findProgram } from '../sys/programs.js';
@@ -52,8 +53,9 @@ export function vethObstacle(): string | undefined {
  * @throws Error of the kernel or the program
  */
 export async function openVethNetwork(namespace: string, directory: string): Promise<OpenNetwork> {
-  const numbered = takeNumber();
-  const addresses = addressesOf(numbered.number);
+  const range = freeRange(readRoutes());
+  const numbered = takeNumber((device) => addDevices(namespace, device));
+  const addresses = addressesOf(numbered.number, range);
   const adding = addRules(numbered, addresses, directory);
   try {
     connect(namespace, addresses);
@@ -71,16 +73,19 @@ export async function openVethNetwork(namespace: string, directory: string): Pro
   };
 }
 
-/** Rules name a device that need not be there yet. */
-function connect(namespace: string, { device, host, process: own }: Addresses): void {
-  const mtu = uplinkMtu();
+/** @throws EEXIST where there is a device of that name */
+function addDevices(namespace: string, device: string): void {
   using devices = new NetworkDevices();
   const file = openSync(namespace, 'r');
   try {
-    devices.addVeth({ name: device, mtu, peer: { name: 'eth0', namespace: file } });
+    devices.addVeth({ name: device, mtu: uplinkMtu(), peer: { name: 'eth0', namespace: file } });
   } finally {
     closeSync(file);
   }
+}
+
+function connect(namespace: string, { device, host, process: own }: Addresses): void {
+  using devices = new NetworkDevices();
   devices.raise(device, host, PREFIX_LENGTH);
   inNetworkNamespace(namespace, () => {
     using inside = new NetworkDevices();
@@ -232,7 +237,11 @@ function changes(command: '-I' | '-D', addresses: Addresses): string[] {
   return ['nat', 'filter'].flatMap((table) => [`*${table}`, ...ofTable(table), 'COMMIT']);
 }
 
-function takeNumber(): Numbered {
+/**
+ * The first number that no living process of the machine has and whose device can be made: a process that has another /run, as in
+ * a container with the host's network, may have one of that name.
+ */
+function takeNumber(makeDevice: (device: string) => void): Numbered {
   mkdirSync(NETWORKS, { recursive: true, mode: 0o700 });
   for (let number = 0; number < MOST_NETWORKS; number++) {
     const directory = join(NETWORKS, String(number));
@@ -245,13 +254,18 @@ function takeNumber(): Numbered {
     if (lock === undefined) continue;
     const numbered = { number, lock };
     ofThisProcess.add(numbered);
-    return numbered;
+    try {
+      makeDevice(deviceOf(number));
+      return numbered;
+    } catch (error) {
+      forget(numbered);
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
   }
   throw new Error(`${MOST_NETWORKS} networks are in use`);
 }
 
-function addressesOf(number: number): Addresses {
-  const [first, second] = freeRange(readRoutes());
+function addressesOf(number: number, [first, second]: readonly [number, number]): Addresses {
   const address = (last: number) => `${first}.${second}.${number >> 6}.${((number & 63) << 2) | last}`;
   return { device: deviceOf(number), host: address(1), process: address(2) };
 }

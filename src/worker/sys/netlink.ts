@@ -52,6 +52,10 @@ export class NetworkDevices implements Disposable {
       attribute(IFA_LOCAL, own),
       attribute(IFA_ADDRESS, own),
     ]);
+    this.start(name);
+  }
+
+  start(name: string): void {
     this.#ask(RTM_NEWLINK, 0, [linkHeader(IFF_UP), attribute(IFLA_IFNAME, text(name))]);
   }
 

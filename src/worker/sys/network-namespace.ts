@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { callLibc } from './libc.js';
+import { bindMount } from './mounts.js';
 import { inUserNamespace } from './namespaces.js';
+import { NetworkDevices } from './netlink.js';
 
 const CLONE_NEWNET = 0x40000000;
-const MS_BIND = 0x1000;
 const THREAD_NAMESPACE = '/proc/thread-self/ns/net';
 
 /**
@@ -31,12 +32,9 @@ function createInThread(file: string): void {
   try {
     callLibc('int unshare(int flags)', [CLONE_NEWNET]);
     try {
-      callLibc(
-        'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
-        [THREAD_NAMESPACE, file, null, MS_BIND, null],
-        file,
-      );
-      raiseLoopback();
+      bindMount(THREAD_NAMESPACE, file, false);
+      using devices = new NetworkDevices();
+      devices.start('lo');
     } finally {
       callLibc('int setns(int fd, int type)', [own, CLONE_NEWNET]);
     }
@@ -59,18 +57,5 @@ export function inNetworkNamespace<T>(file: string, action: () => T): T {
   } finally {
     closeSync(other);
     closeSync(own);
-  }
-}
-
-function raiseLoopback(): void {
-  const [inet, datagram, setFlags, upAndRunning] = [2, 2, 0x8914, 0x41];
-  const request = Buffer.alloc(40);
-  request.write('lo');
-  request.writeUInt16LE(upAndRunning, 16);
-  const socket = callLibc('int socket(int domain, int type, int protocol)', [inet, datagram, 0]);
-  try {
-    callLibc('int ioctl(int fd, ulong request, const void *argument)', [socket, setFlags, request]);
-  } finally {
-    closeSync(socket);
   }
 }
