@@ -19,7 +19,7 @@ export async function compressLayer(
   signal: AbortSignal,
 ): Promise<{ digest: Digest; size: number }> {
   const blob = new BlobWriter(content);
-  const guard = createSpaceGuard(content.root);
+  const guard = createSpaceGuard(content.temporaryPath());
   try {
     for await (const part of compression === 'gzip' ? compressGzip(tar) : await compressZstd(tar)) {
       throwIfAborted(signal);

@@ -397,8 +397,8 @@ export class LayerStore implements LayerBlobs {
       if (made && content.sizeOf(made.digest) === made.size) return made;
       if (!content.has(layer.diffId)) await this.#fetched(layer, signal, onProgress);
       const compress = () => {
-        const path = content.path(layer.diffId);
-        const tar = this.#written.has(layer.diffId) ? readParts(path) : this.tar(layer, signal);
+        const isOwn = this.#written.has(layer.diffId) && content.has(layer.diffId);
+        const tar = isOwn ? readParts(content.path(layer.diffId)) : this.tar(layer, signal);
         return compressLayer(tar, compression, content, signal);
       };
       const descriptor: Descriptor = { mediaType, ...(await this.#inTurn(compress)) };
