@@ -77,7 +77,9 @@ async function startIn(
     '--iptables=false',
     '--bridge=none',
   ]);
-  const engine = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  // Its containerd writes its stacks there when it does not end in time.
+  const env = { ...process.env, TMPDIR: inside };
+  const engine = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   let log = '';
   engine.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
   const { docker, must } = dockerAt(socket, home, client);
