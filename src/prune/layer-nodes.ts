@@ -116,18 +116,23 @@ export function layerItems(
   const owned = new Set<Digest>();
   return [...nodes.values()].flatMap((node) => {
     const id = digestHex(node.diffId).slice(0, 12);
+    const directory = join(state.snapshots, digestHex(node.diffId));
     const shared = {
       description: node.name,
       lastUsedMs: node.lastUsedMs,
       inUse: node.lastUsedMs >= inUseSinceMs,
       diffId: node.diffId,
-      markers: [...node.records].map((key) => recordPath(state.records, key)),
+      // Who makes the layer again marks its listing and its blob, whatever records there are.
+      markers: [
+        join(directory, 'index'),
+        ...[...node.blobs].map((blob) => content.path(blob)),
+        ...[...node.records].map((key) => recordPath(state.records, key)),
+      ],
     };
     // Two layers may remember one blob; the first has it.
     const present = [...node.blobs].filter((blob) => content.has(blob) && !owned.has(blob));
     for (const blob of present) owned.add(blob);
     const [main, ...copies] = present;
-    const directory = join(state.snapshots, digestHex(node.diffId));
     const size = main === undefined ? 0 : (content.sizeOf(main) ?? 0);
     const items: StoreItem[] = [
       {

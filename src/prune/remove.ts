@@ -65,6 +65,7 @@ function remember(state: StateRoot, key: Digest): void {
 }
 
 async function removePath(path: string, item: StoreItem, state: StateRoot): Promise<boolean> {
+  if (isMarked(path, path, item)) return false;
   const away = join(state.trash, `${processStamp()}-${randomBytes(6).toString('hex')}`);
   try {
     renameSync(path, away);
