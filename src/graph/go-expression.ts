@@ -30,16 +30,49 @@ const TOKEN =
  */
 export function compileGoExpression(source: string): (path: string) => boolean {
   refuseRepetitions(source);
-  const alternatives: string[] = [''];
+  const alternatives: string[][] = [[]];
   for (const [token] of source.matchAll(TOKEN)) {
-    if (token === '|') alternatives.push('');
-    else alternatives[alternatives.length - 1] += translated(token);
+    if (token === '|') alternatives.push([]);
+    else add(alternatives.at(-1)!, token);
   }
   const last = alternatives.length - 1;
-  const tests = alternatives.map((text, i) =>
-    compileMatch(`${i > 0 ? '.*' : ''}${text}${i < last ? '.*' : ''}`, 's'),
+  const tests = alternatives.map((parts, i) =>
+    compileMatch(`${i > 0 ? '.*' : ''}${joined(parts)}${i < last ? '.*' : ''}`, 's'),
   );
   return (path) => tests.some((test) => test(path));
+}
+
+const WRITTEN_ASSERTIONS = new Set(Object.values(ASSERTIONS));
+const isAssertion = (part: string) => WRITTEN_ASSERTIONS.has(part);
+/** The place of a repetition that changes nothing, or leaves nothing. */
+const NOTHING = '';
+
+/** Adds a character, class, assertion or repetition. */
+function add(parts: string[], token: string): void {
+  const before = parts.at(-1);
+  const [, least, comma, most = comma ? 'Infinity' : least] = /^\{(\d+)(,?)(\d+)?\}$/.exec(token) ?? [];
+  if (least === undefined || before === undefined || /^[*+?)]$/.test(before))
+    return void parts.push(least === undefined ? translated(token) : token);
+  if (before === NOTHING) throw new SyntaxError('it repeats a repetition');
+  const isNothing = isAssertion(before) ? Number(least) === 0 : Number(most) === 0;
+  if (isNothing) parts.pop();
+  parts.push(isNothing || isAssertion(before) ? NOTHING : token);
+}
+
+/**
+ * No assertion twice at one place, as often as it may be written there: V8 takes twice the time and memory for each that follows
+ * another, and ends the process when it has none left.
+ */
+function joined(parts: readonly string[]): string {
+  const here = new Set<string>();
+  let text = '';
+  for (const part of parts) {
+    if (here.has(part)) continue;
+    text += part;
+    if (isAssertion(part)) here.add(part);
+    else if (part !== NOTHING) here.clear();
+  }
+  return text;
 }
 
 /** Repeated counts beside stars, and a regular expression may try every way to share a name among them. */

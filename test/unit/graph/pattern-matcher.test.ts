@@ -100,6 +100,15 @@ describe('an ignore pattern is an expression of Go', () => {
     ['\\8', '8', 'malformed'],
     ['\\é', 'é', 'malformed'],
     ['x?\\b', 'xy', true],
+    ['x?\\b\\b{2}y', 'xyy', false],
+    ['x\\B\\B?', 'xy', true],
+    ['x\\B\\b?', 'xy', false],
+    ['x\\b{0}\\B{0,}?', 'xy', true],
+    ['x?y{0}', 'xy', true],
+    ['x?y{0,0}', 'xyy', false],
+    ['x?y{0,1}', 'xyy', true],
+    ['x?y{0}{2}', 'xy', 'malformed'],
+    ['x?\\b{1}{2}', 'xy', 'malformed'],
     ['f*|b', 'foo', true],
     ['f*|b', 'x/b', true],
     ['f*|b', 'xbx', false],
@@ -117,6 +126,15 @@ describe('an ignore pattern is an expression of Go', () => {
       else expect(matcher.matches(path)).to.equal(matches);
     });
   }
+
+  it('may have one assertion very often', () => {
+    for (const repeated of ['\\b', '\\b\\B', '\\ba{0}', '\\b\\B{2}z{0}', '\\z\\A']) {
+      const pattern = `x?${repeated.repeat(250)}`;
+      expect(new PatternMatcher([pattern]).matches('xy'), repeated).to.equal(
+        new PatternMatcher([`x?${repeated}`]).matches('xy'),
+      );
+    }
+  });
 
   it('that is none is an error of the first path it is asked about', () => {
     expect(new PatternMatcher(['a', '!\\o']).matches('b')).to.equal(false);
