@@ -4,8 +4,9 @@ import { BuildError } from '../errors.js';
 import type { LockAcquirer } from '../graph/contract.js';
 import type { Descriptor } from '../oci/descriptor.js';
 import { MEDIA_TYPES } from '../oci/descriptor.js';
+import { isImageIndex } from '../oci/image-documents.js';
 import type { ImageIndex } from '../oci/manifest.js';
-import { formatReference, parseReference, type Reference } from '../oci/reference.js';
+import { formatReference, isReference, parseReference, type Reference } from '../oci/reference.js';
 import { replaceFile } from './checked-file.js';
 import type { ContentStore } from './content-store.js';
 
@@ -59,7 +60,7 @@ export class ImageStore {
   /** Gives `descriptor` those names, in place of what had them. Writes nothing when they say so already. */
   async set(names: readonly string[], descriptor: Descriptor): Promise<void> {
     const isSet = (name: string) =>
-      this.list().some((image) => image.name === name && image.descriptor.digest === descriptor.digest);
+      this.list().some((image) => image.name === name && isSameBlob(image.descriptor, descriptor));
     if (names.every(isSet)) return;
     using _lock = await this.#lock('images');
     const others = this.#read().filter((image) => !names.includes(image.name));
@@ -84,13 +85,16 @@ export class ImageStore {
       return [];
     }
     try {
-      return (JSON.parse(text) as ImageIndex).manifests.flatMap((descriptor) => {
+      const index: unknown = JSON.parse(text);
+      if (!isImageIndex(index)) throw new Error('it is no index of images');
+      return index.manifests.flatMap((descriptor) => {
         const {
           [NAME_ANNOTATION]: name,
           [TAG_ANNOTATION]: _tag,
           ...annotations
         } = descriptor.annotations ?? {};
         if (name === undefined) return [];
+        if (!isReference(name)) throw new Error(`"${name}" is no name of an image`);
         const { annotations: _all, ...rest } = descriptor;
         return [
           { name, descriptor: Object.keys(annotations).length === 0 ? rest : { ...rest, annotations } },
@@ -127,4 +131,9 @@ export class ImageStore {
     if (!statSync(layout, { throwIfNoEntry: false })) writeFileSync(layout, '{"imageLayoutVersion":"1.0.0"}');
     replaceFile(this.#path, JSON.stringify(index));
   }
+}
+
+/** With all that a reader of the blob relies on: a list that was damaged may have the digest and not the rest. */
+function isSameBlob(a: Descriptor, b: Descriptor): boolean {
+  return a.digest === b.digest && a.mediaType === b.mediaType && a.size === b.size;
 }

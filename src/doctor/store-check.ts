@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { namesIn, textIfThere } from '../cache/if-there.js';
@@ -9,7 +9,8 @@ import { imageBlobs } from '../cache/image-blobs.js';
 import type { ImageStore } from '../cache/image-store.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { throwIfAborted } from '../errors.js';
-import { layerCompression } from '../oci/descriptor.js';
+import { type Descriptor, isIndexType, layerCompression } from '../oci/descriptor.js';
+import { parseIndex, parseManifest } from '../oci/image-documents.js';
 import { parseReference } from '../oci/reference.js';
 import type { LayerIndex } from '../worker/snapshot/layer-index.js';
 import { type Damage, setAside } from './damage.js';
@@ -75,7 +76,7 @@ class Check {
     return count;
   }
 
-  /** A name whose manifest is lost goes too: with it away, the image is built or fetched anew. */
+  /** A name whose manifest is lost or another goes too: with it away, the image is built or fetched anew. */
   async images(): Promise<number> {
     const { content, images } = this.#options;
     let stored;
@@ -93,10 +94,13 @@ class Check {
         // Compressed layers are those of registries, fetched when they are needed; other platforms' manifests too.
         (role === 'layer' && layerCompression(blob.mediaType) === 'uncompressed');
       const lost = blobs.find((blob) => isNeeded(blob) && !content.has(blob.descriptor.digest));
-      if (!lost) continue;
+      const what = lost?.role === 'root' ? 'manifest' : lost?.role;
+      const problem = lost
+        ? `its ${what} ${lost.descriptor.digest} is lost`
+        : manifestProblem(content, name, descriptor);
+      if (problem === undefined) continue;
       await images.remove(parseReference(name));
-      const what = lost.role === 'root' ? 'manifest' : lost.role;
-      this.damages.push({ kind: 'image', name, problem: `its ${what} ${lost.descriptor.digest} is lost` });
+      this.damages.push({ kind: 'image', name, problem });
     }
     return stored.length;
   }
@@ -193,4 +197,22 @@ async function digestOfFile(path: string, algorithm: string): Promise<string | u
     throw error;
   }
   return hash.digest('hex');
+}
+
+/** What keeps a manifest that is there from being read as what the list of images says that it is. */
+function manifestProblem(
+  content: ContentStore,
+  name: string,
+  { digest, mediaType, size }: Descriptor,
+): string | undefined {
+  try {
+    const bytes = readFileSync(content.path(digest));
+    if (bytes.length !== size)
+      return `the list of images says that its manifest has ${size} bytes, and it has ${bytes.length}`;
+    if (isIndexType(mediaType)) parseIndex(bytes, name, mediaType);
+    else parseManifest(bytes, name, mediaType);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

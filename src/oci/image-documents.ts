@@ -33,8 +33,13 @@ export function parseIndex(bytes: Uint8Array, name: string, mediaType?: string):
   checkMediaType(index, mediaType, what);
   if (index['layers'] !== undefined || index['config'] !== undefined)
     throw invalid(`${what} is a manifest, too`);
-  if (isListOf(isDescriptor)(index['manifests'])) return index as unknown as ImageIndex;
+  if (isImageIndex(index)) return index;
   throw invalid(`${what} does not list manifests`);
+}
+
+/** Whether all that tsbuild looks at in an index is there and has its type. */
+export function isImageIndex(value: unknown): value is ImageIndex {
+  return isObject(value) && isListOf(isDescriptor)(value['manifests']);
 }
 
 /** @throws MANIFEST_INVALID */

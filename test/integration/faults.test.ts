@@ -14,6 +14,7 @@ import { tmpDir } from '../kit/tmp-dir.js';
 
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const FAULTS = Number(process.env['FAULTS'] ?? (process.env['TSBUILD_CI'] ? 50 : 20));
+const LIST_FAULTS = Math.ceil(FAULTS / 5);
 const EXECUTORS = ['crun', 'crun', 'runc', 'sandbox'];
 const MARK = process.pid;
 
@@ -96,25 +97,32 @@ describe(`a store, after faults (SEED=${SEED} FAULTS=${FAULTS})`, function () {
     const expected = await undisturbed([]);
     for (let fault = 0; fault < FAULTS; fault++) {
       await imageOf([]);
-      const path = random.pick(filesOf(root));
-      const how = damage(path, random);
-      const what = `SEED=${SEED}, fault ${fault}: ${path.slice(root.length)} ${how}`;
-      const result = await tsbuildIn(root, env).run([
-        context,
-        '-q',
-        '-o',
-        `type=docker,dest=${join(tmpDir(), 'image.tar')}`,
-      ]);
-      if (result.status !== 0) {
-        // Damage that shows only while a file is read is an error that says so; the list of images may lose a name.
-        const codes = /BLOB_CORRUPT|STORE_DAMAGED|MANIFEST_INVALID|REGISTRY_UNREACHABLE/;
-        expect(result.stderr, `${what}\n${result.stderr}`).to.match(codes);
-      }
-      await tsbuildIn(root).run(['doctor', '--store']);
-      await tsbuildIn(root, env).must([base, '-q', '-t', 'base']);
-      expect(await imageOf([]), what).to.equal(expected);
+      await endsRightAfterDamageOf(random.pick(filesOf(root)), expected, `SEED=${SEED}, fault ${fault}`);
     }
   });
+
+  it(`whose list of images is damaged at ${LIST_FAULTS} random places is not believed`, async () => {
+    const expected = await undisturbed([]);
+    for (let fault = 0; fault < LIST_FAULTS; fault++) {
+      const list = join(root, 'content/index.json');
+      await endsRightAfterDamageOf(list, expected, `SEED=${SEED}, fault ${fault}`);
+    }
+  });
+
+  async function endsRightAfterDamageOf(path: string, expected: string, which: string): Promise<void> {
+    const how = damage(path, random);
+    const what = `${which}: ${path.slice(root.length)} ${how}`;
+    const dest = join(tmpDir(), 'image.tar');
+    const result = await tsbuildIn(root, env).run([context, '-q', '-o', `type=docker,dest=${dest}`]);
+    if (result.status !== 0) {
+      // Damage that shows only while a file is read is an error that says so; the list of images may lose a name.
+      const codes = /BLOB_CORRUPT|STORE_DAMAGED|MANIFEST_INVALID|REGISTRY_UNREACHABLE/;
+      expect(result.stderr, `${what}\n${result.stderr}`).to.match(codes);
+    }
+    await tsbuildIn(root).run(['doctor', '--store']);
+    await tsbuildIn(root, env).must([base, '-q', '-t', 'base']);
+    expect(await imageOf([]), what).to.equal(expected);
+  }
 });
 
 /** 1 when the process was still there. */
