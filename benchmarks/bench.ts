@@ -25,9 +25,10 @@ import { EDITED_FILE, type Limit, type Site, WORK_LOADS, type WorkLoad } from '.
 /**
  * Measures tsbuild beside real builders in one run, round by round in turns, so that ratios hold on a noisy machine.
  *
- *   npm run bench -- [--quick] [--only A1,C,H,I] [--peer docker|buildah|none] [--scale 0.1] [--rounds N]
+ *   npm run bench -- [--quick] [--only A1,C,H,I] [--peer docker|buildah|none] [--scale 0.1] [--rounds N] [--dir /var/tmp]
  *
- * `--scale` multiplies the sizes of the letters that are about sizes (A3, D, F, G, H, I).
+ * `--scale` multiplies the sizes of the letters that are about sizes (A3, D, F, G, H, I). What the builders keep lies below
+ * `--dir`: its file system matters to F.
  */
 const { values } = parseArgs({
   options: {
@@ -36,6 +37,7 @@ const { values } = parseArgs({
     peer: { type: 'string', multiple: true },
     scale: { type: 'string', default: '1' },
     rounds: { type: 'string' },
+    dir: { type: 'string', default: '/var/tmp' },
   },
 });
 const scale = Number(values.scale);
@@ -73,18 +75,21 @@ async function pushImage({ builders, dir, registry }: Machinery, context: string
   return above;
 }
 
-async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
+async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   const { builders, dir, registry } = machinery;
   const made = mkdtempSync(join(dir, `context-${load.letter}-`));
   load.makeContext(made, scale);
   const context = load.state === 'pulled' ? await pushImage(machinery, made) : made;
   const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
+  const peaks: number[] = [];
   const archiveOf = (builder: Builder) => join(dir, `${builder.name.replace(' ', '-')}.tar`);
   const able = builders.filter((builder) => builder.command(context, load.output, archiveOf(builder)));
   const build = async (builder: Builder) => {
     const dest = archiveOf(builder);
     if (!load.keepsArchive || builder.needsEmptyPlace) rmSync(dest, { force: true });
-    return (await measureRun(builder.command(context, load.output, dest)!)).elapsedMs;
+    const { elapsedMs, peakBytes } = await measureRun(builder.command(context, load.output, dest)!);
+    if (builder === builders[0]) peaks.push(peakBytes / 1e6);
+    return elapsedMs;
   };
   const isPrimed = load.state === 'cached' || load.state === 'edited';
   if (isPrimed) for (const builder of able) for (let i = 0; i < 2; i++) await build(builder);
@@ -93,7 +98,10 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
   for (let round = 0; round < rounds; round++) {
     for (const builder of able) {
       if (load.state === 'cold') builder.dropCache();
-      if (load.state === 'pulled') builder.dropImages();
+      if (load.state === 'pulled') {
+        builder.dropImages();
+        mustRun(['sync']);
+      }
       if (load.state === 'edited') writeFileSync(join(context, EDITED_FILE), `console.log(${Date.now()});\n`);
       times.get(builder.name)!.push(await build(builder));
     }
@@ -101,7 +109,11 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row> {
   }
   for (const used of [made, context, ...able.map(archiveOf)]) rmSync(used, { recursive: true, force: true });
   if (load.state === 'pulled') for (const builder of able) await builder.prepare(machinery.rootfsTar);
-  return rowOf({ ...load, unit: 'ms' }, times);
+  const row = rowOf({ ...load, unit: 'ms' }, times);
+  if (load.state !== 'pulled') return [row];
+  // Its memory is measured here, since only here is a registry with an image.
+  const memory = { letter: `H ${load.letter}`, what: `peak memory: ${load.what}`, unit: 'MB' as const };
+  return [row, rowOf(memory, new Map([['tsbuild', peaks]]))];
 }
 
 async function measureLimit(
@@ -111,6 +123,7 @@ async function measureLimit(
 ): Promise<void> {
   if (missing(limit.needs).length > 0) return;
   const scratch = mkdtempSync(join(dir, 'limit-'));
+  mustRun(['sync']);
   const command: Command = { args: limit.command({ ...site, scratch }) };
   const { elapsedMs } = await measureRun(command);
   rmSync(scratch, { recursive: true, force: true });
@@ -149,7 +162,7 @@ async function measureAll(machinery: Machinery): Promise<Pick<Report, 'rows' | '
     if (lacking.length > 0)
       console.log(`\n${load.letter}: no limit is measured without ${lacking.join(', ')}`);
     if (reason !== undefined) console.log(`\n${load.letter}: left out, ${reason}`);
-    else add(await measure(load, machinery));
+    else (await measure(load, machinery)).forEach(add);
   }
   const bench: Bench = {
     tsbuild: machinery.builders[0]!,
@@ -177,7 +190,7 @@ function keep(report: Report): void {
 }
 
 async function main(): Promise<void> {
-  const dir = mkdtempSync('/var/tmp/tsbuild-bench-');
+  const dir = mkdtempSync(join(values.dir, 'tsbuild-bench-'));
   const date = new Date().toISOString();
   const load = loadavg()[0];
   let builders: Builder[] = [];

@@ -104,11 +104,14 @@ async function* guard(
   }
 }
 
+/** Unpacked at a time: of the files in a layer, only those at the ends of a piece are read in two parts. */
+const GUNZIP_BYTES = 1 << 20;
+
 type Decompressor = (source: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
 
 function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): Decompressor {
   const decompressors: Record<typeof compression, Decompressor> = {
-    gzip: async (source) => through(source, createGunzip({ chunkSize: 1 << 18 })),
+    gzip: async (source) => through(source, createGunzip({ chunkSize: GUNZIP_BYTES })),
     zstd: (source) => zstdStream('decompress', source),
     bzip2: async (source) => (await import('./bzip2.js')).decompressBzip2(source),
     xz: async (source) => {

@@ -111,9 +111,9 @@ function ask(thread: Worker, task: UnpackTask): Promise<{ answer: boolean; isLiv
   });
 }
 
-/** One that fails ends, and that tells. */
+/** What lives shortly is small, and what a thread has once taken it keeps. One that fails ends, and that tells. */
 function startThread(program: string): Worker {
-  return new Worker(program, { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 8 } }).on(
+  return new Worker(program, { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }).on(
     'error',
     () => undefined,
   );
