@@ -11,7 +11,7 @@ import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
 import { digestFile } from './file-digest.js';
-import { SelectionMemo } from './selection-memo.js';
+import { type SeenList, SelectionMemo } from './selection-memo.js';
 import type { SourceTree } from './source-tree.js';
 import { StatIndex } from './stat-index.js';
 
@@ -236,7 +236,7 @@ export class LocalContext implements SourceTree {
     for (const state of seen.values())
       if (state && !state.hidden && !isA(state.stat, constants.S_IFDIR) && !this.#index.isSettled(state.stat))
         return;
-    const lists = new Map([...directories].map((path) => [path, this.#namesIn(path).length] as const));
+    const lists = new Map([...directories].map((path) => [path, this.#seenList(path)] as const));
     for (const directory of directories)
       if (this.#namesIn(directory).some((name) => !seen.get(joinPath(directory, name)))) return;
     this.#memo.keep(key, digest, { paths: seen, lists });
@@ -245,6 +245,12 @@ export class LocalContext implements SourceTree {
   #seen(path: string): { stat: FileStat; hidden: boolean } | undefined {
     const scanned = this.#scan(path);
     return scanned && { stat: scanned.stat, hidden: scanned.ignored.matched };
+  }
+
+  #seenList(directory: string): SeenList {
+    const stat = this.#scan(directory)?.stat;
+    const isSettled = stat && isA(stat, constants.S_IFDIR) && this.#index.isSettled(stat);
+    return { names: this.#namesIn(directory).length, settled: isSettled ? stat : undefined };
   }
 
   #scan(path: string): Scanned | undefined {
@@ -289,6 +295,8 @@ export class LocalContext implements SourceTree {
   }
 
   #readdir(path: string): string[] {
+    // Before its names, so that what is known of it is never newer than they are.
+    this.#scan(path);
     try {
       return listNames(join(this.directory, path)).sort();
     } catch (error) {

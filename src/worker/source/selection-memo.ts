@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import type { Digest } from '../../oci/digest.js';
@@ -16,8 +15,15 @@ const S_IFDIR = 0o040000;
 export interface Seen {
   /** What each path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
   readonly paths: ReadonlyMap<string, { readonly stat: FileIdentity; readonly hidden: boolean } | undefined>;
-  /** Directories of which all names were asked for, with their number. */
-  readonly lists: ReadonlyMap<string, number>;
+  /** Directories of which all names were asked for. */
+  readonly lists: ReadonlyMap<string, SeenList>;
+}
+
+export interface SeenList {
+  /** How many. */
+  readonly names: number;
+  /** What the directory was before its names were read, where any later change of them shows in it. */
+  readonly settled: Pick<FileIdentity, 'ctimeMs' | 'ino'> | undefined;
 }
 
 interface Memo {
@@ -26,12 +32,12 @@ interface Memo {
   readonly paths: string;
   /** `FIELDS` doubles for each path, base64. */
   readonly rows: string;
-  readonly lists: readonly (readonly [directory: string, names: number])[];
+  readonly lists: readonly (readonly [directory: string, names: number, ctimeMs?: number, ino?: number])[];
 }
 
 /**
  * Digests of big selections of a directory, each with the state of every path that was looked at for it. Where all of them are in
- * that state again the digest is known, for an lstat of each path and nothing else.
+ * that state again the digest is known, for an lstat of each path and nothing else but the names in directories that changed.
  */
 export class SelectionMemo {
   readonly #statRoot: string;
@@ -68,7 +74,9 @@ export class SelectionMemo {
       digest,
       paths: [...paths.keys()].join('\0'),
       rows: Buffer.from(rows.buffer).toString('base64'),
-      lists: [...lists],
+      lists: [...lists].map(([directory, { names, settled }]) =>
+        settled ? [directory, names, settled.ctimeMs, settled.ino] : [directory, names],
+      ),
     };
     try {
       writeChecked(this.#path(key), JSON.stringify(memo));
@@ -78,12 +86,15 @@ export class SelectionMemo {
   }
 
   async #isAsSeen({ paths, rows: packed, lists }: Memo): Promise<boolean> {
-    for (const [directory, names] of lists)
-      if (readdirSync(join(this.#directory, directory)).length !== names) return false;
     const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
     const now = new Float64Array(FIELDS);
     const readRow = rowReader('link', rows.length / FIELDS);
     const base = `${this.#directory}/`;
+    for (const [directory, names, ctimeMs, ino] of lists) {
+      readRow(now, 0, base + directory);
+      if (now[INO] === ino && now[CTIME] === ctimeMs) continue;
+      if (readdirSync(base + directory).length !== names) return false;
+    }
     let at = 0;
     for (const path of paths.split('\0')) {
       readRow(now, 0, base + path);
@@ -102,7 +113,9 @@ export class SelectionMemo {
 
 /** In the place of the inode, which is never negative. */
 const HIDDEN = -1;
-/** The place of the mode in a row. */
+/** Places in a row. */
+const INO = 0;
+const CTIME = 1;
 const MODE = 4;
 
 /** Of what is hidden only the type counts, of directories only the mode; their rows tell which they are. */

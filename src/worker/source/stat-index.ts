@@ -2,7 +2,7 @@ import { rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { namesIn } from '../../cache/if-there.js';
 import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
-import { type Digest, digestHex, digestOf } from '../../oci/digest.js';
+import { type Digest, digestHex, digestOf, digestOfJson } from '../../oci/digest.js';
 
 interface Known {
   /** The scan's own, so that nothing is held twice. */
@@ -16,25 +16,35 @@ type FileTimes = Pick<Stats, 'size' | 'mtimeMs' | 'ctimeMs' | 'ino'>;
 /** A second write within the clock's tick shows in no time stamp: such files are read again next time. */
 const RACY_MS = 2000;
 
+/** What was known of files when the process began, undefined until it is asked for, and what was learned of them since. */
+interface Part {
+  old: Map<string, Known> | undefined;
+  readonly new: Map<string, Known>;
+}
+
 /**
  * Remembers digests of a directory's files from run to run. A file is taken as unchanged when size, mtime, ctime and inode
- * are equal; one whose times are younger than the scan's start less two seconds is not remembered.
+ * are equal; one whose times are younger than the scan's start less two seconds is not remembered. There is one part for the files
+ * of the directory itself and one for each directory in it, so that a changed source file costs nothing for the packages beside it.
  */
 export class StatIndex {
-  readonly #path: string;
+  readonly #statRoot: string;
+  readonly #directory: string;
   readonly #startedMs = Date.now();
-  readonly #new = new Map<string, Known>();
-  #old: Map<string, Known> | undefined;
+  readonly #parts = new Map<string, Part>();
 
-  /** @param directory the context's absolute path, which names the file in `statRoot` */
+  /** @param directory the context's absolute path, which names the files in `statRoot` */
   constructor(statRoot: string, directory: string) {
-    this.#path = indexPath(statRoot, directory);
+    this.#statRoot = statRoot;
+    this.#directory = directory;
   }
 
   /** The digest of an unchanged file. */
   find(path: string, stat: FileTimes): Digest | undefined {
-    this.#old ??= load(this.#path);
-    const known = this.#new.get(path) ?? this.#old.get(path);
+    const name = partOf(path);
+    const part = this.#part(name);
+    part.old ??= load(this.#path(name));
+    const known = part.new.get(path) ?? part.old.get(path);
     if (
       !known ||
       known.stat.size !== stat.size ||
@@ -48,28 +58,45 @@ export class StatIndex {
   }
 
   /** Whether the last change lies so far back that any later one shows in the times. */
-  isSettled(stat: FileTimes): boolean {
+  isSettled(stat: Pick<FileTimes, 'mtimeMs' | 'ctimeMs'>): boolean {
     return Math.max(stat.mtimeMs, stat.ctimeMs) <= this.#startedMs - RACY_MS;
   }
 
   remember(path: string, stat: FileTimes, digest: Digest): void {
     if (!this.isSettled(stat)) return;
-    this.#new.set(path, { stat, digest });
+    this.#part(partOf(path)).new.set(path, { stat, digest });
   }
 
-  /** Writes the index when something was added. A store that cannot be written costs time, not the build. */
+  /** Writes the parts to which something was added. A store that cannot be written costs time, not the build. */
   save(): void {
-    if (this.#new.size === 0) return;
-    const all = this.#old ?? load(this.#path);
-    for (const [path, known] of this.#new) all.set(path, known);
-    try {
-      writeCheckedRows(this.#path, rowsOf(all));
-    } catch {
-      return;
+    for (const [name, part] of this.#parts) {
+      if (part.new.size === 0) continue;
+      const all = part.old ?? load(this.#path(name));
+      for (const [path, known] of part.new) all.set(path, known);
+      try {
+        writeCheckedRows(this.#path(name), rowsOf(all));
+      } catch {
+        return;
+      }
+      part.old = all;
+      part.new.clear();
     }
-    this.#old = all;
-    this.#new.clear();
   }
+
+  #part(name: string): Part {
+    let part = this.#parts.get(name);
+    if (!part) this.#parts.set(name, (part = { old: undefined, new: new Map() }));
+    return part;
+  }
+
+  #path(part: string): string {
+    return statFilePath(this.#statRoot, this.#directory, digestOfJson(['files', part]));
+  }
+}
+
+/** The directory at the top that a path is in, '' for a file at the top. */
+function partOf(path: string): string {
+  return path.slice(0, Math.max(0, path.indexOf('/')));
 }
 
 /** Forgets what is known of a directory, since a file turned out to be another one than its times and size said. */
@@ -79,11 +106,7 @@ export function forgetStatIndex(statRoot: string, directory: string): void {
     if (name.startsWith(prefix)) rmSync(join(statRoot, name), { force: true });
 }
 
-function indexPath(statRoot: string, directory: string): string {
-  return join(statRoot, digestHex(digestOf(directory)));
-}
-
-/** A file beside the index of a directory, which is forgotten with it. */
+/** A file of what is known of a directory, for {@link forgetStatIndex}. */
 export function statFilePath(statRoot: string, directory: string, key: Digest): string {
   const prefix = statFilePrefix(directory);
   return join(statRoot, `${prefix}${digestHex(key).slice(prefix.length)}`);

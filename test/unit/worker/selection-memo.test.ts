@@ -2,6 +2,7 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -11,7 +12,6 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { digestOf } from '../../../src/oci/digest.js';
 import { LocalContext } from '../../../src/worker/source/local-context.js';
 import { forgetStatIndex } from '../../../src/worker/source/stat-index.js';
 import type { CopyAction } from '../../../src/graph/op.js';
@@ -221,7 +221,7 @@ describe('a selection that was made before', () => {
 
   it('is made again where what was kept is damaged', async () => {
     const first = await select();
-    writeFileSync(join(statRoot, digestOf(directory).slice(7)), 'x');
+    for (const name of readdirSync(statRoot)) writeFileSync(join(statRoot, name), 'x');
     expect((await select()).digest).to.equal(first.digest);
   });
 });
