@@ -8,6 +8,8 @@ export interface Row {
   readonly unit: 'ms' | 'MB';
   readonly medians: Readonly<Record<string, number>>;
   readonly spreads: Readonly<Record<string, number>>;
+  /** Of each round, in their order. */
+  readonly values: Readonly<Record<string, readonly number[]>>;
 }
 
 /** How long something takes as it grows. */
@@ -38,6 +40,7 @@ export function rowOf(
     spreads: Object.fromEntries(
       entries.map(([name, list]) => [name, Math.round(Math.max(...list) - Math.min(...list))]),
     ),
+    values: Object.fromEntries(entries.map(([name, list]) => [name, list.map((value) => Math.round(value))])),
   };
 }
 

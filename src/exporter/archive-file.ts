@@ -14,7 +14,7 @@ import {
   isSpecialFile,
   writeDestination,
 } from './archive.js';
-import { isWritten, rememberWritten } from './written-archives.js';
+import { forgetWritten, isWritten, rememberWritten } from './written-archives.js';
 
 const BUFFER_BYTES = 1 << 20;
 /** Bytes between two looks at the event loop, so that Ctrl-C gets its turn. */
@@ -35,8 +35,9 @@ export async function writeArchive(
   const identity = digestOfJson(
     files.map((file) => [file.name, 'data' in file ? file.data.toString() : file.size]),
   );
-  removeTemporariesIn(dirname(dest), basename(dest));
   if (isWritten(memory, dest, identity)) return;
+  removeTemporariesIn(dirname(dest), basename(dest));
+  forgetWritten(memory, dest);
   const temporary = temporaryBeside(dest);
   try {
     await writeFile(temporary, files, signal);

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readChecked, writeChecked } from '../cache/checked-file.js';
@@ -26,6 +26,11 @@ export async function rememberWritten(memory: string, dest: string, identity: Di
   } catch {
     // The next export writes the archive again.
   }
+}
+
+/** Before something is written to `dest`: where that is not brought to its end, the next export writes, and cleans up. */
+export function forgetWritten(memory: string, dest: string): void {
+  rmSync(memoryPath(memory, dest), { force: true });
 }
 
 function memoryPath(memory: string, dest: string): string {

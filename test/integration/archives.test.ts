@@ -1,15 +1,18 @@
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { processStamp } from '../../src/cache/process-stamp.js';
 import { runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
@@ -57,6 +60,24 @@ describe('a docker archive that is exported again', function () {
     expect(inode()).not.to.equal(before);
     const manifest = execFileSync('tar', ['-xOf', dest, 'manifest.json'], { encoding: 'utf8' });
     expect(manifest).to.include('renamed:latest');
+  });
+
+  it('is written after an export that was killed, which leaves nothing', async () => {
+    const large = makeContext({ Dockerfile: 'FROM scratch\nCOPY data /\n', data: '' });
+    truncateSync(join(large, 'data'), 256 << 20);
+    const directory = dirname(dest);
+    const halves = () => readdirSync(directory).filter((name) => name.startsWith(`${basename(dest)}.`));
+    const child = spawn(TSBUILD, [large, '-o', `type=docker,dest=${dest}`], {
+      env: { ...process.env, TSBUILD_ROOT: root },
+      stdio: 'ignore',
+    });
+    while (halves().length === 0 && child.exitCode === null) await sleep(1);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(halves()).to.have.length(1);
+    await build();
+    expect(halves()).to.deep.equal([]);
+    expect(execFileSync('tar', ['-xOf', dest, 'manifest.json'], { encoding: 'utf8' })).to.include('archived');
   });
 
   it('goes through a pipe that has a name', async () => {

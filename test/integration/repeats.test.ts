@@ -234,6 +234,16 @@ describe('a command that comes again', function () {
       expect(after.stdout).to.equal(right.stdout);
     });
 
+  it('does not run where the archive is that of before, whatever else comes and goes beside it', async () => {
+    const own = new Site();
+    const args = ['-o', `type=docker,dest=${own.archive}`];
+    await own.build(...args);
+    await sleep(SETTLED_MS);
+    const before = await own.build(...args);
+    writeFileSync(`${own.archive}.other`, '');
+    expect(await own.build(...args)).to.deep.equal({ ...before, started: false });
+  });
+
   it('runs where files are so young that a change might not show', async () => {
     const own = new Site();
     const first = await own.build();

@@ -15,7 +15,12 @@ import {
 import { tmpDir } from '../../kit/tmp-dir.js';
 
 const HEAD = { letter: 'A1', what: 'nothing <changed>', unit: 'ms' } as const;
-const row = (medians: Readonly<Record<string, number>>): Row => ({ ...HEAD, medians, spreads: {} });
+const row = (medians: Readonly<Record<string, number>>): Row => ({
+  ...HEAD,
+  medians,
+  spreads: {},
+  values: {},
+});
 const report = (rows: readonly Row[]): Report => ({ date: '', machine: {}, scale: 1, rows, series: [] });
 
 describe('the report of the benchmarks', () => {
@@ -28,6 +33,7 @@ describe('the report of the benchmarks', () => {
     const measured = rowOf(HEAD, values);
     expect(measured.medians).to.deep.equal({ tsbuild: 20, 'docker build': 100 });
     expect(measured.spreads).to.deep.equal({ tsbuild: 20, 'docker build': 0 });
+    expect(measured.values).to.deep.equal({ tsbuild: [30, 10, 20], 'docker build': [100] });
     expect(ratiosOf(measured)).to.deep.equal({ 'docker build': 0.2 });
     expect(formatRow(measured)).to.match(
       /docker build +100 ms {2}\(spread 0\) {2}tsbuild\/docker build = 0\.20/,
