@@ -2,13 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeBaseRootfs } from '../test/kit/base-image.js';
 import { findProgram } from '../test/kit/needs.js';
 import { type Registry, startRegistry } from '../test/kit/registry.js';
 import { type Builder, type Command, createBuildah, createTsbuild, startDocker } from './builders.js';
-import { measureRun } from './measure.js';
+import { measureRun, settle } from './measure.js';
 import { plotRows, plotSeries } from './plot.js';
 import {
   compareReports,
@@ -64,9 +63,6 @@ function mustRun(args: readonly string[]): void {
   if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
 }
 
-/** From then on the times of a file prove that nothing changed it. */
-const SETTLED_MS = 2_500;
-
 /** Puts the image of that context into the registry, gzip compressed; gives the context of a build on top of it. */
 async function pushImage({ builders, dir, registry }: Machinery, context: string): Promise<string> {
   const tar = join(dir, 'pulled.tar');
@@ -98,7 +94,7 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   const isPrimed = load.state === 'cached' || load.state === 'edited';
   if (isPrimed) {
     for (const builder of able) await build(builder);
-    await sleep(SETTLED_MS);
+    await settle();
     for (const builder of able) await build(builder);
   }
   const rounds = roundsOf(load.rounds);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from './builders.js';
 
 export interface Run {
@@ -44,3 +45,6 @@ function highWaterMark(pid: number): number {
     return 0;
   }
 }
+
+/** Waits until the times of all files prove that nothing changed them since. */
+export const settle = () => sleep(2_500);

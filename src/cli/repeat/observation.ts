@@ -4,7 +4,7 @@ import { PathLog } from './path-log.js';
 /** A second write within the clock's tick shows in no time stamp. */
 const RACY_MS = 2000;
 /** The check of more of them is no longer quick, and what is known of them no longer small. */
-const MOST_LOOKS = 400_000;
+const MOST_LOOKS = 2_000_000;
 
 /**
  * All that a process looked at, as far as it decides what the process does; and what it did. Whatever is not understood makes it

@@ -36,9 +36,6 @@ interface Scanned {
   readonly ignored: ParentMatch;
 }
 
-/** What is remembered of a selection takes memory while it is made: above this the paths are looked at each time. */
-const MOST_RECORDED = 400_000;
-
 /** What is looked at while a selection is made. */
 interface Recorder {
   readonly paths: Set<string>;
@@ -211,6 +208,7 @@ export class LocalContext implements SourceTree {
     this.#recorder = recorder;
     try {
       const digest = await make();
+      this.#recorder = undefined;
       this.#keep(key, digest, recorder);
       return digest;
     } finally {
@@ -231,15 +229,15 @@ export class LocalContext implements SourceTree {
 
   /** A file that changed just now may change again without a trace, and a socket looks like nothing: no digest is kept then. */
   #keep(key: Digest, digest: Digest, { paths, directories }: Recorder): void {
-    if (paths.size > MOST_RECORDED) return;
-    const seen = new Map([...paths].map((path) => [path, this.#seen(path)] as const));
-    for (const state of seen.values())
-      if (state && !state.hidden && !isA(state.stat, constants.S_IFDIR) && !this.#index.isSettled(state.stat))
+    for (const path of paths) {
+      const seen = this.#seen(path);
+      if (seen && !seen.hidden && !isA(seen.stat, constants.S_IFDIR) && !this.#index.isSettled(seen.stat))
         return;
-    const lists = new Map([...directories].map((path) => [path, this.#seenList(path)] as const));
+    }
     for (const directory of directories)
-      if (this.#namesIn(directory).some((name) => !seen.get(joinPath(directory, name)))) return;
-    this.#memo.keep(key, digest, { paths: seen, lists });
+      if (this.#namesIn(directory).some((name) => !this.#seen(joinPath(directory, name)))) return;
+    const lists = new Map([...directories].map((path) => [path, this.#seenList(path)] as const));
+    this.#memo.keep(key, digest, { paths, look: (path) => this.#seen(path), lists });
   }
 
   #seen(path: string): { stat: FileStat; hidden: boolean } | undefined {
@@ -254,7 +252,7 @@ export class LocalContext implements SourceTree {
   }
 
   #scan(path: string): Scanned | undefined {
-    if (this.#recorder && this.#recorder.paths.size <= MOST_RECORDED) this.#recorder.paths.add(path);
+    this.#recorder?.paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
     const scanned =

@@ -1,20 +1,22 @@
 import { readdirSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { readChecked, writeChecked } from '../../cache/checked-file.js';
+import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
 import type { Digest } from '../../oci/digest.js';
 import { FIELDS, type FileIdentity, rowReader, writeRow } from '../sys/file-rows.js';
 import { statFilePath } from './stat-index.js';
 
 /** Selections of fewer paths are quicker to make than to remember. */
 const LEAST_PATHS = 256;
-const PATHS_PER_TURN = 20_000;
+/** Looked at without a turn of the event loop. */
+const PART_PATHS = 10_000;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
 /** What was looked at to make a selection. */
 export interface Seen {
-  /** What each path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
-  readonly paths: ReadonlyMap<string, { readonly stat: FileIdentity; readonly hidden: boolean } | undefined>;
+  readonly paths: ReadonlySet<string>;
+  /** What a path showed, undefined for one that was not there; `hidden` by the ignore patterns. */
+  readonly look: (path: string) => { readonly stat: FileIdentity; readonly hidden: boolean } | undefined;
   /** Directories of which all names were asked for. */
   readonly lists: ReadonlyMap<string, SeenList>;
 }
@@ -28,12 +30,12 @@ export interface SeenList {
 
 interface Memo {
   readonly digest: Digest;
-  /** Joined by NUL. */
-  readonly paths: string;
-  /** `FIELDS` doubles for each path, base64. */
-  readonly rows: string;
   readonly lists: readonly (readonly [directory: string, names: number, ctimeMs?: number, ino?: number])[];
+  readonly parts: readonly Part[];
 }
+
+/** Paths joined by NUL, and `FIELDS` doubles for each, base64. */
+type Part = readonly [paths: string, rows: string];
 
 /**
  * Digests of big selections of a directory, each with the state of every path that was looked at for it. Where all of them are in
@@ -61,47 +63,38 @@ export class SelectionMemo {
   }
 
   /** Keeps a selection; a store that cannot be written costs time, not the build. */
-  keep(key: Digest, digest: Digest, { paths, lists }: Seen): void {
+  keep(key: Digest, digest: Digest, { paths, look, lists }: Seen): void {
     if (paths.size < LEAST_PATHS) return;
-    const rows = new Float64Array(paths.size * FIELDS);
-    let at = 0;
-    for (const seen of paths.values()) {
-      writeRow(rows, at, seen?.stat);
-      if (seen) keepWhatCounts(rows, at, seen.hidden);
-      at += FIELDS;
-    }
-    const memo: Memo = {
-      digest,
-      paths: [...paths.keys()].join('\0'),
-      rows: Buffer.from(rows.buffer).toString('base64'),
-      lists: [...lists].map(([directory, { names, settled }]) =>
-        settled ? [directory, names, settled.ctimeMs, settled.ino] : [directory, names],
-      ),
-    };
+    const seenLists = [...lists].map(([directory, { names, settled }]) =>
+      settled ? [directory, names, settled.ctimeMs, settled.ino] : [directory, names],
+    );
+    const head = `{"digest":${JSON.stringify(digest)},"lists":${JSON.stringify(seenLists)},"parts":`;
     try {
-      writeChecked(this.#path(key), JSON.stringify(memo));
+      writeCheckedRows(this.#path(key), partsOf(paths, look), [head, '}']);
     } catch {
       return;
     }
   }
 
-  async #isAsSeen({ paths, rows: packed, lists }: Memo): Promise<boolean> {
-    const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
+  async #isAsSeen({ parts, lists }: Memo): Promise<boolean> {
     const now = new Float64Array(FIELDS);
-    const readRow = rowReader('link', rows.length / FIELDS);
+    const readRow = rowReader('link', parts.length * PART_PATHS);
     const base = `${this.#directory}/`;
     for (const [directory, names, ctimeMs, ino] of lists) {
       readRow(now, 0, base + directory);
       if (now[INO] === ino && now[CTIME] === ctimeMs) continue;
       if (readdirSync(base + directory).length !== names) return false;
     }
-    let at = 0;
-    for (const path of paths.split('\0')) {
-      readRow(now, 0, base + path);
-      if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
-      for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
-      at += FIELDS;
-      if (at % (PATHS_PER_TURN * FIELDS) === 0) await yieldToEvents();
+    for (const [paths, packed] of parts) {
+      const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
+      let at = 0;
+      for (const path of paths.split('\0')) {
+        readRow(now, 0, base + path);
+        if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
+        for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
+        at += FIELDS;
+      }
+      await yieldToEvents();
     }
     return true;
   }
@@ -126,3 +119,23 @@ function keepWhatCounts(rows: Float64Array, at: number, isHidden: boolean): void
   rows[at] = isHidden ? HIDDEN : 0;
   rows[at + MODE] = isHidden ? mode & S_IFMT : mode;
 }
+
+/** Of a million paths neither all rows nor their text are in memory at once. */
+function* partsOf(paths: Iterable<string>, look: Seen['look']): Generator<Part> {
+  let names: string[] = [];
+  const rows = new Float64Array(PART_PATHS * FIELDS);
+  const part = (): Part => [names.join('\0'), base64(rows.subarray(0, names.length * FIELDS))];
+  for (const path of paths) {
+    const at = names.length * FIELDS;
+    const seen = look(path);
+    writeRow(rows, at, seen?.stat);
+    if (seen) keepWhatCounts(rows, at, seen.hidden);
+    if (names.push(path) < PART_PATHS) continue;
+    yield part();
+    names = [];
+  }
+  if (names.length > 0) yield part();
+}
+
+const base64 = ({ buffer, byteLength }: Float64Array): string =>
+  Buffer.from(buffer, 0, byteLength).toString('base64');
