@@ -1,4 +1,5 @@
 import type { LayerEntry, LayerIndex } from './layer-index.js';
+import { ListingText } from './listing-text.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 import { resolveLinks } from './resolve-links.js';
 
@@ -9,32 +10,66 @@ export interface ViewEntry {
 }
 
 const ROOT: LayerEntry = { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
-interface LayerMaps {
-  readonly entries: ReadonlyMap<string, LayerEntry>;
-  readonly children: ReadonlyMap<string, readonly string[]>;
+/** Looks at single paths from which on it is quicker to read a large listing as a whole. */
+const MOST_LOOKS = 300;
+
+/** A layer's entries by path. Made on the first look and shared by all views of the layer. */
+class LayerMaps {
+  static readonly #known = new WeakMap<LayerIndex, LayerMaps>();
+  readonly #index: LayerIndex;
+  readonly #found = new Map<string, LayerEntry | undefined>();
+  #entries: ReadonlyMap<string, LayerEntry> | undefined;
+  #children: ReadonlyMap<string, readonly string[]> | undefined;
+
+  static of(index: LayerIndex): LayerMaps {
+    let maps = this.#known.get(index);
+    if (!maps) this.#known.set(index, (maps = new LayerMaps(index)));
+    return maps;
+  }
+
+  private constructor(index: LayerIndex) {
+    this.#index = index;
+  }
+
+  get(path: string): LayerEntry | undefined {
+    if (this.#entries || !(this.#index instanceof ListingText) || this.#found.size >= MOST_LOOKS)
+      return this.#whole().get(path);
+    let entry = this.#found.get(path);
+    if (entry === undefined && !this.#found.has(path)) {
+      entry = this.#index.find(path);
+      if (!entry && this.#index.impliedDirectories.includes(path)) entry = { ...ROOT, path };
+      this.#found.set(path, entry);
+    }
+    return entry;
+  }
+
+  /** Names in a directory; none of what is no directory. */
+  children(path: string): readonly string[] {
+    this.#children ??= childrenOf(this.#whole().keys());
+    return this.#children.get(path) ?? [];
+  }
+
+  #whole(): ReadonlyMap<string, LayerEntry> {
+    if (!this.#entries) {
+      const entries = new Map<string, LayerEntry>();
+      for (const path of this.#index.impliedDirectories) entries.set(path, { ...ROOT, path });
+      for (const entry of this.#index.entries) entries.set(entry.path, entry);
+      this.#entries = entries;
+    }
+    return this.#entries;
+  }
 }
 
-const mapsOf = new WeakMap<LayerIndex, LayerMaps>();
-
-/** Maps of a layer, made on the first look and shared by all views of it. */
-function layerMaps(index: LayerIndex): LayerMaps {
-  let maps = mapsOf.get(index);
-  if (!maps) {
-    const entries = new Map<string, LayerEntry>();
-    for (const path of index.impliedDirectories) entries.set(path, { ...ROOT, path });
-    for (const entry of index.entries) entries.set(entry.path, entry);
-    const children = new Map<string, string[]>();
-    for (const path of entries.keys()) {
-      if (path === '') continue;
-      const parent = parentPath(path);
-      const names = children.get(parent);
-      if (names) names.push(baseName(path));
-      else children.set(parent, [baseName(path)]);
-    }
-    maps = { entries, children };
-    mapsOf.set(index, maps);
+function childrenOf(paths: Iterable<string>): ReadonlyMap<string, readonly string[]> {
+  const children = new Map<string, string[]>();
+  for (const path of paths) {
+    if (path === '') continue;
+    const parent = parentPath(path);
+    const names = children.get(parent);
+    if (names) names.push(baseName(path));
+    else children.set(parent, [baseName(path)]);
   }
-  return maps;
+  return children;
 }
 
 /**
@@ -45,7 +80,7 @@ export class UnionView {
   readonly #layers: readonly LayerMaps[];
 
   constructor(indexes: readonly LayerIndex[]) {
-    this.#layers = indexes.map(layerMaps);
+    this.#layers = indexes.map((index) => LayerMaps.of(index));
   }
 
   /** The entry at `path`, links not followed; undefined where nothing is. */
@@ -57,24 +92,22 @@ export class UnionView {
   lookupTarget(path: string): ViewEntry | undefined {
     const found = this.lookup(path);
     if (!found || found.layer < 0) return found;
-    const { entries } = this.#layers[found.layer]!;
-    const own = entries.get(path);
-    return own?.type === 'hardlink'
-      ? { entry: entries.get(own.linkName!) ?? own, layer: found.layer }
-      : found;
+    const layer = this.#layers[found.layer]!;
+    const own = layer.get(path);
+    return own?.type === 'hardlink' ? { entry: layer.get(own.linkName!) ?? own, layer: found.layer } : found;
   }
 
   #lookupBelow(path: string, top: number): ViewEntry | undefined {
     if (path === '') {
       for (let i = top - 1; i >= 0; i--) {
-        const entry = this.#layers[i]!.entries.get('');
+        const entry = this.#layers[i]!.get('');
         if (entry) return { entry, layer: i };
       }
       return { entry: ROOT, layer: -1 };
     }
     const floor = this.#floor(parentPath(path), top);
     for (let i = top - 1; i >= floor; i--) {
-      const entry = this.#layers[i]!.entries.get(path);
+      const entry = this.#layers[i]!.get(path);
       if (!entry) continue;
       return entry.type === 'whiteout' ? undefined : this.#resolveHardlink(entry, i);
     }
@@ -87,7 +120,7 @@ export class UnionView {
     const parentFloor = this.#floor(parentPath(path), top);
     let seen = false;
     for (let i = top - 1; i >= parentFloor; i--) {
-      const entry = this.#layers[i]!.entries.get(path);
+      const entry = this.#layers[i]!.get(path);
       if (!entry) continue;
       if (entry.type !== 'directory') return seen ? i + 1 : top;
       seen = true;
@@ -99,7 +132,7 @@ export class UnionView {
   /** A hard link shows as the file that it is. */
   #resolveHardlink(entry: LayerEntry, layer: number): ViewEntry {
     if (entry.type !== 'hardlink') return { entry, layer };
-    const target = this.#layers[layer]!.entries.get(entry.linkName!);
+    const target = this.#layers[layer]!.get(entry.linkName!);
     return { entry: target ? { ...target, path: entry.path } : entry, layer };
   }
 
@@ -109,9 +142,9 @@ export class UnionView {
     const floor = this.#floor(path, top);
     const shown = new Map<string, boolean>();
     for (let i = top - 1; i >= floor; i--) {
-      for (const name of this.#layers[i]!.children.get(path) ?? []) {
+      for (const name of this.#layers[i]!.children(path)) {
         if (!shown.has(name))
-          shown.set(name, this.#layers[i]!.entries.get(joinPath(path, name))!.type !== 'whiteout');
+          shown.set(name, this.#layers[i]!.get(joinPath(path, name))!.type !== 'whiteout');
       }
     }
     return [...shown].flatMap(([name, isThere]) => (isThere ? [name] : [])).sort();
