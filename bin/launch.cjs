@@ -1,6 +1,7 @@
 'use strict';
-// Starts dist/cli.cjs with V8's compiled code of an earlier run, which halves the start-up time. A cache that does not fit
-// the program or the Node version is rejected by V8 and written anew.
+// Starts dist/cli.cjs with V8's compiled code of earlier runs, which halves the start-up time. A cache that does not fit
+// the program or the Node version is rejected by V8 and written anew. So is one of runs that did without something that this
+// run used: it lacks the functions for that, and V8 compiles each of them when it is first called.
 const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
@@ -33,19 +34,27 @@ const places = [
   path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || '/root', '.cache'), 'tsbuild'),
 ];
 
+/** The compiled code, then the names of what the runs used that it is of, and the length of these names. */
 function readCache() {
   for (const place of places) {
     try {
-      return fs.readFileSync(path.join(place, name));
+      const data = fs.readFileSync(path.join(place, name));
+      const namesEnd = data.length - 4;
+      const codeEnd = Math.max(0, namesEnd - data.readUInt32LE(namesEnd));
+      return { code: data.subarray(0, codeEnd), used: data.latin1Slice(codeEnd, namesEnd).split(' ') };
     } catch {
       // The next place, or none: then the program is compiled.
     }
   }
-  return undefined;
+  return { code: undefined, used: [] };
 }
 
 /** Also drops caches of earlier builds of the program. */
-function writeCache(data) {
+function writeCache(code, used) {
+  const names = Buffer.from(used.join(' '), 'latin1');
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(names.length);
+  const data = Buffer.concat([code, names, length]);
   for (const place of places) {
     try {
       fs.mkdirSync(place, { recursive: true });
@@ -75,15 +84,23 @@ const LATE = new Set(
   ].map((late) => `node:${late}`),
 );
 
-function lateRequire(load) {
+/** @param used takes the names of the modules that were loaded */
+function lateRequire(load, used) {
   const known = new Map();
   const require = (request) => {
-    if (!LATE.has(request)) return load(request);
+    if (!LATE.has(request)) {
+      if (!request.startsWith('node:')) used.add(request);
+      return load(request);
+    }
     if (!known.has(request)) {
-      const get = (_, key) => load(request)[key];
-      const ownKeys = () => Reflect.ownKeys(load(request));
+      const late = () => {
+        used.add(request);
+        return load(request);
+      };
+      const get = (_, key) => late()[key];
+      const ownKeys = () => Reflect.ownKeys(late());
       const getOwnPropertyDescriptor = (_, key) => ({
-        ...Object.getOwnPropertyDescriptor(load(request), key),
+        ...Object.getOwnPropertyDescriptor(late(), key),
         configurable: true,
       });
       known.set(request, new Proxy({}, { get, ownKeys, getOwnPropertyDescriptor }));
@@ -93,8 +110,14 @@ function lateRequire(load) {
   return require;
 }
 
+/** A word that is neither a path nor a command ends in an error, and with that nothing is kept. */
+function commandWord(first) {
+  return /^[a-z]+$/.test(first) && !fs.existsSync(first) ? first : 'build';
+}
+
 function start() {
-  const cachedData = readCache();
+  const { code: cachedData, used: usedBefore } = readCache();
+  const used = new Set([commandWord(process.argv[2] ?? '')]);
   // The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none.
   const wrapper = require('node:module').wrap(fs.readFileSync(file, 'latin1'));
   const script = new vm.Script(wrapper, {
@@ -102,7 +125,7 @@ function start() {
     cachedData,
   });
   const run = script.runInThisContext();
-  const programRequire = lateRequire(launch.watch(require('node:module').createRequire(file)));
+  const programRequire = lateRequire(launch.watch(require('node:module').createRequire(file)), used);
   const programModule = { exports: {} };
   run.call(
     programModule.exports,
@@ -118,9 +141,14 @@ function start() {
       status,
       Object.keys(require.cache).filter((loaded) => !own.includes(loaded)),
     );
-    if (status === 0 && (cachedData === undefined || script.cachedDataRejected))
-      writeCache(script.createCachedData());
+    if (status !== 0) return;
+    // What this run did not call of a cache that was taken stays in it.
+    const isTaken = cachedData !== undefined && !script.cachedDataRejected;
+    const all = new Set([...(isTaken ? usedBefore : []), ...used]);
+    if (!isTaken || all.size > usedBefore.length) writeCache(script.createCachedData(), [...all]);
   });
+  // Nothing is left to do: without that, Node gives all memory back piece by piece before the kernel takes the rest.
+  process.once('beforeExit', () => process.exit());
 }
 
 if (!launch.repeat()) start();

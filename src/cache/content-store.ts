@@ -1,8 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  createReadStream,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { markUsed } from './leases.js';
 import { processStamp } from './process-stamp.js';
-import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { createSpaceGuard } from './free-space.js';
@@ -45,11 +53,14 @@ export class ContentStore {
     return this.sizeOf(digest) !== undefined;
   }
 
-  /** Whole blob in memory, verified: for manifests and configs. @throws BLOB_CORRUPT, STORE_DAMAGED when missing */
+  /**
+   * Whole blob in memory, verified: for manifests and configs, which are read without the threads, whose start and turns take
+   * longer. @throws BLOB_CORRUPT, STORE_DAMAGED when missing
+   */
   async readBytes(digest: Digest): Promise<Buffer> {
     let data: Buffer;
     try {
-      data = await readFile(this.path(digest));
+      data = readFileSync(this.path(digest));
     } catch (error) {
       throw missing(digest, error);
     }
@@ -79,7 +90,7 @@ export class ContentStore {
     if (this.sizeOf(digest) === size && markUsed(this.path(digest))) return { digest, size };
     const temporary = this.temporaryPath();
     try {
-      await writeFile(temporary, data);
+      writeFileSync(temporary, data);
       this.#commit(temporary, digest);
     } catch (error) {
       rmSync(temporary, { force: true });

@@ -1,7 +1,7 @@
 import { readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { namesIn } from './if-there.js';
-import { isLiving, type ProcessStamp, processStamp, stampOf } from './process-stamp.js';
+import { isLiving, type ProcessStamp, processStamp, stampOf, uptimeMs } from './process-stamp.js';
 import type { StateRoot } from './state-root.js';
 
 /** Directories with files of other names than the store's own, or without temporary ones. */
@@ -28,13 +28,13 @@ function isOthers(name: string, directory: string, state: StateRoot): boolean {
   return NOT_SEARCHED.has(name) || directory === state.mounts;
 }
 
-/** Removes a tree, as far as it gets until the time `untilMs` of the process's clock. True when all of it is gone. */
+/** Removes a tree, as far as it gets until `untilMs` of {@link uptimeMs}. True when all of it is gone. */
 export function removeTreeUntil(path: string, untilMs: number): boolean {
   for (const entry of entriesOf(path)) {
     const child = join(path, entry.name);
     if (!entry.isDirectory()) unlinkSync(child);
     else if (!removeTreeUntil(child, untilMs)) return false;
-    if (performance.now() > untilMs) return false;
+    if (uptimeMs() > untilMs) return false;
   }
   try {
     rmdirSync(path);

@@ -44,3 +44,8 @@ function pidNamespace(): string {
   namespaceOfThis ??= /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';
   return namespaceOfThis;
 }
+
+/** A clock that no one sets. Node loads a module of 2 ms for its other one, `performance`. */
+export function uptimeMs(): number {
+  return process.uptime() * 1000;
+}

@@ -285,9 +285,9 @@ export class Solver {
     const outputs = await this.#lanes.run(op.lane, state.signal, async () => {
       await this.#options.witness?.runs(vertex, job);
       state.progress.started(vertex);
-      const startedMs = performance.now();
+      const startedMs = process.uptime() * 1000;
       const made = await op.exec(job, inputs);
-      runMs = Math.round(performance.now() - startedMs);
+      runMs = Math.round(process.uptime() * 1000 - startedMs);
       return made;
     });
     const [result] = outputs;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { namesIn } from '../cache/if-there.js';
 import { type ListedLease, listLeases } from '../cache/leases.js';
 import { removeTreeUntil, temporariesOf } from '../cache/leftovers.js';
-import { type ProcessStamp, processStamp, stampOf } from '../cache/process-stamp.js';
+import { type ProcessStamp, processStamp, stampOf, uptimeMs } from '../cache/process-stamp.js';
 import type { StateRoot } from '../cache/state-root.js';
 import { GROUPS_FILE, groupsNamed, killGroups, tryRemove } from './cgroup/group.js';
 import { killProcessesOf } from './executor/end-processes.js';
@@ -91,7 +91,7 @@ export function abandonStore(state: StateRoot): void {
 /** True when nothing of it is left but what lies in the trash. */
 function removeTracesOf(state: StateRoot, stamp: ProcessStamp, killMs: number): boolean {
   const directories = workDirectoriesOf(state, stamp);
-  const until = performance.now() + killMs;
+  const until = uptimeMs() + killMs;
   const ended =
     repeatUntil(until, () => !directories.map(killProcessesOf).includes(true)) &&
     (directories.length === 0 || removeControlGroups(stamp, directories, until));
@@ -120,7 +120,7 @@ function repeatUntil(untilMs: number, isDone: () => boolean): boolean {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (;;) {
     if (isDone()) return true;
-    if (performance.now() > untilMs) return false;
+    if (uptimeMs() > untilMs) return false;
     Atomics.wait(pause, 0, 0, RETRY_MS);
   }
 }
@@ -138,7 +138,7 @@ function throwAway(path: string, work: string): void {
 function emptyTrash(work: string): void {
   const trash = namesIn(work).filter((name) => name.startsWith(TRASH));
   if (trash.length === 0) return;
-  const until = performance.now() + REMOVE_MS;
+  const until = uptimeMs() + REMOVE_MS;
   const left = trash.map((name) => join(work, name)).filter((path) => !removed(path, until));
   if (left.length === 0) return;
   spawn('rm', ['-rf', '--', ...left], { stdio: 'ignore', detached: true })

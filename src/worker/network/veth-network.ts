@@ -49,7 +49,7 @@ export function vethObstacle(): string | undefined {
 /**
  * Connects a network namespace to the world: a pair of virtual devices, and translation of its address by the firewall. Takes
  * the next free number of the machine.
- * @param directory takes the rules and what the program says of them
+ * @param directory takes the rules and what the program says of them; it is there until the end of `close`
  * @throws Error of the kernel or the program
  */
 export async function openVethNetwork(namespace: string, directory: string): Promise<OpenNetwork> {
@@ -62,14 +62,14 @@ export async function openVethNetwork(namespace: string, directory: string): Pro
     await adding;
   } catch (error) {
     await adding.catch(() => undefined);
-    await release(numbered, addresses);
+    await release(numbered, addresses, directory);
     throw error;
   }
   return {
     process: { namespace },
     resolvConf: resolvConf('routed'),
     hostAddress: addresses.host,
-    close: () => release(numbered, addresses),
+    close: () => release(numbered, addresses, directory),
   };
 }
 
@@ -96,21 +96,27 @@ function connect(namespace: string, { device, host, process: own }: Addresses): 
 
 /** The program holds the lock as well, also when this process is killed: a sweep must not come before its rules. */
 async function addRules(numbered: Numbered, addresses: Addresses, directory: string): Promise<void> {
-  const program = findProgram('iptables-restore')!;
-  const [rules, errors] = [join(directory, 'rules'), join(directory, 'errors')];
-  writeFileSync(rules, lines(changes('-I', addresses)));
-  const output = openSync(errors, 'w');
-  try {
-    const descriptors = [output, output, numbered.lock];
-    numbered.adding = spawnProgram(program, restoreArguments(rules), { env: ENV, descriptors });
-  } finally {
-    closeSync(output);
-  }
+  numbered.adding = startRestoring(changes('-I', addresses), directory, numbered.lock);
   const status = await numbered.adding.exitCode;
   numbered.adding = undefined;
   if (status !== 0)
-    throw new Error(`iptables-restore: ${readFileSync(errors, 'utf8').trim().split('\n')[0]}`);
+    throw new Error(`iptables-restore: ${readFileSync(errorsIn(directory), 'utf8').trim().split('\n')[0]}`);
 }
+
+/** Its end is known sooner than that of a child of Node's, and it does not copy this process. */
+function startRestoring(input: readonly string[], directory: string, lock: number): SpawnedProgram {
+  const rules = join(directory, 'rules');
+  writeFileSync(rules, lines(input));
+  const output = openSync(errorsIn(directory), 'w');
+  try {
+    const descriptors = [output, output, lock];
+    return spawnProgram(findProgram('iptables-restore')!, restoreArguments(rules), { env: ENV, descriptors });
+  } finally {
+    closeSync(output);
+  }
+}
+
+const errorsIn = (directory: string) => join(directory, 'errors');
 
 const ofThisProcess = new Set<Numbered>();
 
@@ -140,9 +146,9 @@ export async function sweepNetworks(): Promise<void> {
   }
 }
 
-/** The kernel takes 20 ms for each of the two, so they go on side by side. */
-async function release(numbered: Numbered, addresses: Addresses): Promise<void> {
-  await Promise.all([deleteRules(addresses), removeDevice(addresses.device)]);
+/** The kernel takes 10 to 20 ms for each of the two, so they go on side by side. */
+async function release(numbered: Numbered, addresses: Addresses, directory: string): Promise<void> {
+  await Promise.all([deleteRules(numbered, addresses, directory), removeDevice(addresses.device)]);
   forget(numbered);
 }
 
@@ -173,9 +179,13 @@ function forget(numbered: Numbered): void {
 }
 
 /** Others may have deleted some of them, all of a table even; then those go that are left. */
-async function deleteRules(addresses: Addresses): Promise<void> {
-  const { status } = await attempt('iptables-restore', restoreArguments(), lines(changes('-D', addresses)));
-  if (status !== 0) await deleteSavedRules(addresses.device);
+async function deleteRules({ lock }: Numbered, addresses: Addresses, directory: string): Promise<void> {
+  try {
+    if ((await startRestoring(changes('-D', addresses), directory, lock).exitCode) === 0) return;
+  } catch {
+    // The other way asks what there is.
+  }
+  await deleteSavedRules(addresses.device);
 }
 
 async function deleteSavedRules(device: string): Promise<void> {
@@ -213,11 +223,22 @@ function deletions(saved: string, device: string): string[] {
   });
 }
 
+/**
+ * The table `nat` only sees first packets of connections, so that the state in its rule matches all of them. It is there so that
+ * the program asks for that module before it changes anything: for the second table it would open a socket for the question, and
+ * when a socket is closed after a deletion, the kernel waits 10 to 20 ms until all that read the rules have ended.
+ */
 function rulesOf({ device, process: address }: Addresses) {
   const comment = `-m comment --comment ${device}`;
-  const answers = '-m conntrack --ctstate RELATED,ESTABLISHED';
+  const state = (...states: readonly string[]) => `-m conntrack --ctstate ${states.join(',')}`;
+  const first = state('NEW', 'RELATED');
+  const answers = state('RELATED', 'ESTABLISHED');
   return [
-    { table: 'nat', chain: 'POSTROUTING', rule: `-s ${address}/32 ! -o ${device} ${comment} -j MASQUERADE` },
+    {
+      table: 'nat',
+      chain: 'POSTROUTING',
+      rule: `-s ${address}/32 ! -o ${device} ${first} ${comment} -j MASQUERADE`,
+    },
     { table: 'filter', chain: 'FORWARD', rule: `-o ${device} ${answers} ${comment} -j ACCEPT` },
     { table: 'filter', chain: 'FORWARD', rule: `-i ${device} ! -o ${DEVICE_PREFIX}+ ${comment} -j ACCEPT` },
     { table: 'filter', chain: 'FORWARD', rule: `-o ${device} ${comment} -j DROP` },

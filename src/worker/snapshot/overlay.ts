@@ -1,15 +1,11 @@
 import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeTreeUntil } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { sweepNetworks } from '../network/veth-network.js';
-import { WorkDirectory } from './work-directory.js';
-
-const REMOVE_AT_ONCE_MS = 5;
+import { removeDirectory, WorkDirectory } from './work-directory.js';
 
 /** Where the directories of layers come from: the layer store. */
 export interface LayerDirectories {
@@ -122,16 +118,6 @@ function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'memory' | 'pa
       await removeDirectory(paths.directory);
     },
   };
-}
-
-/** What is usually left are a few empty directories, for each of which Node's own way takes several turns of the event loop. */
-async function removeDirectory(path: string): Promise<void> {
-  try {
-    if (removeTreeUntil(path, performance.now() + REMOVE_AT_ONCE_MS)) return;
-  } catch {
-    // The other way tries again, and says what is wrong.
-  }
-  await rm(path, { recursive: true, force: true });
 }
 
 function makeDirectory(parent: string, name: string): string {

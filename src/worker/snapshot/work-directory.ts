@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { processStamp } from '../../cache/process-stamp.js';
+import { removeTreeUntil } from '../../cache/leftovers.js';
+import { processStamp, uptimeMs } from '../../cache/process-stamp.js';
 import { mountTmpfs, unmount } from '../sys/mounts.js';
 import { spreadSubdirectories } from '../sys/syscalls.js';
 
@@ -47,6 +48,18 @@ export class WorkDirectory {
   /** Removes everything; nothing else below may be mounted any more. */
   async remove(): Promise<void> {
     if (this.#memory !== undefined) unmount(this.#memory);
-    await rm(this.path, { recursive: true, force: true });
+    await removeDirectory(this.path);
   }
+}
+
+const REMOVE_AT_ONCE_MS = 5;
+
+/** What is usually left are a few empty directories, for each of which Node's own way takes several turns of the event loop. */
+export async function removeDirectory(path: string): Promise<void> {
+  try {
+    if (removeTreeUntil(path, uptimeMs() + REMOVE_AT_ONCE_MS)) return;
+  } catch {
+    // The other way tries again, and says what is wrong.
+  }
+  await rm(path, { recursive: true, force: true });
 }
