@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeTree } from '../../cache/leftovers.js';
 import type { ExecOp } from '../../graph/op.js';
 import { unmount } from '../sys/mounts.js';
 import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
@@ -117,7 +118,7 @@ function owning(network: OpenNetwork, namespace: string, directory: string): Ope
   const close = async () => {
     await network.close();
     unmount(namespace);
-    rmSync(directory, { recursive: true });
+    removeTree(directory);
   };
   return { ...network, close };
 }

@@ -1,27 +1,30 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { ContentStore } from '../../cache/content-store.js';
+import { markUsed } from '../../cache/leases.js';
 import { type Digest, digestFromHash } from '../../oci/digest.js';
 import { digestOfFile, FollowingHash } from '../sys/file-hash.js';
 
 const BUFFER_BYTES = 1 << 20;
+/** A blob of at most so many bytes is compared with the one that is there before a file is made for it. */
+const COMPARED_BYTES = 64 << 10;
 /** A blob that grows beyond this is hashed on a core of its own, which starts again at the beginning. */
 const THREAD_AFTER_BYTES = 64 << 20;
 
 /**
  * Writes one blob of the content store through one buffer, synchronously, and hashes it on the way. Ends with `commit` or
- * `abort`; nothing is visible before `commit`.
+ * `abort`; nothing is visible before `commit`. Its file is made with the first bytes that leave the buffer: many steps make the same small
+ * layer, and a file that takes the place of another is written to the disk at once.
  */
 export class BlobWriter {
   readonly #content: ContentStore;
   readonly #onPart: ((part: Uint8Array) => void) | undefined;
-  readonly #temporary: string;
-  readonly #fd: number;
   readonly #hash = createHash('sha256');
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #following: FollowingHash | undefined;
-  #isOpen = true;
+  #file: { readonly path: string; readonly fd: number } | undefined;
+  #isOpen = false;
   #buffered = 0;
   #written = 0;
 
@@ -29,8 +32,6 @@ export class BlobWriter {
   constructor(content: ContentStore, onPart?: (part: Uint8Array) => void) {
     this.#content = content;
     this.#onPart = onPart;
-    this.#temporary = content.temporaryPath();
-    this.#fd = openSync(this.#temporary, 'wx');
   }
 
   /** Bytes so far. */
@@ -64,29 +65,59 @@ export class BlobWriter {
 
   /** The digest of all that was written; nothing can be added any more. */
   end(): Digest {
-    this.#flush();
+    const rest = this.#buffer.subarray(0, this.#buffered);
+    this.#see(rest);
+    if (!this.#file && rest.length <= COMPARED_BYTES) {
+      const digest = digestFromHash(this.#hash);
+      if (!this.#isThere(digest, rest)) this.#storeRest();
+      return digest;
+    }
+    this.#storeRest();
     if (!this.#following) return digestFromHash(this.#hash);
-    return this.#following.finish() ?? digestOfFile(this.#temporary);
+    return this.#following.finish() ?? digestOfFile(this.#opened().path);
   }
 
   /** Gives the blob its name. */
   commit(digest: Digest): void {
+    if (!this.#file && markUsed(this.#content.path(digest))) return;
+    // Pruned since it was compared.
+    if (!this.#file) this.#storeRest();
+    const { path } = this.#opened();
     this.#close();
-    this.#content.adopt(this.#temporary, digest);
+    this.#content.adopt(path, digest);
   }
 
   /** Drops what was written. */
   abort(): void {
     this.#following?.abandon();
     this.#close();
-    rmSync(this.#temporary, { force: true });
+    if (this.#file) rmSync(this.#file.path, { force: true });
   }
 
   /** Once: the number may be another file's by now, perhaps a thread's. */
   #close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    closeSync(this.#fd);
+    closeSync(this.#opened().fd);
+  }
+
+  #opened(): { readonly path: string; readonly fd: number } {
+    if (!this.#file) {
+      const path = this.#content.temporaryPath();
+      this.#file = { path, fd: openSync(path, 'wx') };
+      this.#isOpen = true;
+    }
+    return this.#file;
+  }
+
+  /** Byte by byte, so that a damaged blob is written anew. */
+  #isThere(digest: Digest, data: Uint8Array): boolean {
+    if (this.#content.sizeOf(digest) !== data.length) return false;
+    try {
+      return readFileSync(this.#content.path(digest)).equals(data);
+    } catch {
+      return false;
+    }
   }
 
   #free(): number {
@@ -95,17 +126,31 @@ export class BlobWriter {
   }
 
   #flush(): void {
-    this.#write(this.#buffer.subarray(0, this.#buffered));
+    this.#see(this.#buffer.subarray(0, this.#buffered));
+    this.#storeRest();
+  }
+
+  #storeRest(): void {
+    this.#store(this.#buffer.subarray(0, this.#buffered));
     this.#buffered = 0;
   }
 
   #write(part: Uint8Array): void {
+    this.#see(part);
+    this.#store(part);
+  }
+
+  #see(part: Uint8Array): void {
     if (!this.#following) this.#hash.update(part);
     this.#onPart?.(part);
-    for (let at = 0; at < part.length;) at += writeSync(this.#fd, part, at);
+  }
+
+  #store(part: Uint8Array): void {
+    const { path, fd } = this.#opened();
+    for (let at = 0; at < part.length;) at += writeSync(fd, part, at);
     this.#written += part.length;
     this.#following?.advance(this.#written);
     if (!this.#following && this.#written > THREAD_AFTER_BYTES && availableParallelism() > 1)
-      this.#following = new FollowingHash(this.#temporary, this.#written);
+      this.#following = new FollowingHash(path, this.#written);
   }
 }

@@ -1,5 +1,6 @@
-import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeTree } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
@@ -114,7 +115,7 @@ function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'memory' | 'pa
     unmount: end,
     async [Symbol.asyncDispose]() {
       end();
-      rmSync(paths.memory, { recursive: true, force: true });
+      removeTree(paths.memory);
       await removeDirectory(paths.directory);
     },
   };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { expect } from 'chai';
 import { ContentStore } from '../../../src/cache/content-store.js';
 import { digestOf } from '../../../src/oci/digest.js';
@@ -52,6 +53,27 @@ describe('a blob that is being written', () => {
       expect(Buffer.concat(seen).equals(data)).to.equal(true);
     });
   }
+
+  it('is not written again where a small one is there, but where that is damaged or gone', () => {
+    const content = new ContentStore(tmpDir());
+    const write = (between: (path: string) => void = () => undefined) => {
+      const blob = new BlobWriter(content);
+      blob.append(Buffer.from('small'));
+      const digest = blob.end();
+      expect(blob.size).to.equal(5);
+      between(content.path(digest));
+      blob.commit(digest);
+      expect(readFileSync(content.path(digest), 'utf8')).to.equal('small');
+      return { path: content.path(digest), ino: statSync(content.path(digest)).ino };
+    };
+    const { path, ino } = write();
+
+    expect(write().ino).to.equal(ino);
+    writeFileSync(path, 'smell');
+    write();
+    write((now) => rmSync(now));
+    expect(filesBelow(content.root)).to.deep.equal([basename(path)]);
+  });
 
   it('is nothing before it has its name, nor when it is given up', () => {
     const root = tmpDir();
