@@ -23,10 +23,14 @@ export class PathLog {
   /**
    * Directories with the names and the rows of what was seen in them, those first in which something changed last: what changed
    * is likely to change again, and is then found at once. Undefined where a path was two different things.
+   * @param known looks that are compared as well: what looked the same there is left out
    */
-  grouped(): PathTable | undefined {
+  grouped(known?: PathLog): PathTable | undefined {
     const places = this.#places();
     if (!places) return undefined;
+    if (known)
+      for (const [path, at] of known.#places() ?? [])
+        if (isSameRow(known.#rows, at, this.#rows, places.get(path))) places.delete(path);
     const groups = new Map<string, { names: string[]; places: number[]; newestMs: number }>();
     for (const [path, at] of places) {
       const cut = path.lastIndexOf('/') + 1;
@@ -62,14 +66,14 @@ export class PathLog {
     for (const [i, path] of this.#paths.entries()) {
       const known = places.get(path);
       if (known === undefined) places.set(path, i * FIELDS);
-      else if (!this.#areSame(known, i * FIELDS)) return undefined;
+      else if (!isSameRow(this.#rows, known, this.#rows, i * FIELDS)) return undefined;
     }
     return places;
   }
+}
 
-  #areSame(a: number, b: number): boolean {
-    for (let field = 0; field < FIELDS; field++)
-      if (this.#rows[a + field] !== this.#rows[b + field]) return false;
-    return true;
-  }
+function isSameRow(a: Float64Array, aAt: number, b: Float64Array, bAt: number | undefined): boolean {
+  if (bAt === undefined) return false;
+  for (let field = 0; field < FIELDS; field++) if (a[aAt + field] !== b[bAt + field]) return false;
+  return true;
 }

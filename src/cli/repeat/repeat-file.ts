@@ -39,7 +39,8 @@ const PREFIX_WORDS = 8;
  * The bytes of a repeat, in the machine's own byte order: prefix, rows, head, names. Undefined where a path was two different things.
  */
 export function encodeRepeat(outcome: Outcome, seen: Observation): Buffer | undefined {
-  const [links, files] = [seen.links.grouped(), seen.files.grouped()];
+  // A file that was read and looked at is compared once: where its row is that of the link, it is none.
+  const [links, files] = [seen.links.grouped(), seen.files.grouped(seen.links)];
   if (!links || !files) return undefined;
   const tables = [links, files];
   const head: RepeatHead = {

@@ -124,6 +124,21 @@ describe('what a process saw', () => {
     );
   });
 
+  it('leaves out what looked the same in the other way', () => {
+    const [links, files] = [new PathLog(), new PathLog()];
+    const stat = { ino: 1, mode: 2, size: 3, mtimeMs: 4, ctimeMs: 5 };
+    for (const path of ['/a', '/link', '/only-looked-at']) links.add(path, stat);
+    links.add('/gone', undefined);
+    files.add('/a', stat);
+    files.add('/link', { ...stat, ino: 7 });
+    files.add('/only-read', stat);
+    files.add('/gone', undefined);
+    const { names, rows } = files.grouped(links)!;
+    expect(names).to.equal(['/', 'link', 'only-read'].join('\0'));
+    expect(rows).to.have.length(2 * FIELDS);
+    expect(links.grouped()!.rows).to.have.length(4 * FIELDS);
+  });
+
   const load = createRequire(import.meta.url);
   type Files = typeof nodeFiles;
 
