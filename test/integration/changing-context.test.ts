@@ -11,13 +11,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { writeChecked } from '../../src/cache/checked-file.js';
 import { ContentStore } from '../../src/cache/content-store.js';
 import { openStateRoot } from '../../src/cache/state-root.js';
 import type { BuildError } from '../../src/errors.js';
 import { LayerWriter } from '../../src/worker/snapshot/layer-writer.js';
 import { LocalContext } from '../../src/worker/source/local-context.js';
-import { digestHex, digestOf } from '../../src/oci/digest.js';
+import { StatIndex } from '../../src/worker/source/stat-index.js';
+import type { Digest } from '../../src/oci/digest.js';
 import { build, type BuildOptions, type ProgressEvent } from '../../src/index.js';
 import { codeOf } from '../kit/code-of.js';
 import { makeContext } from '../kit/context.js';
@@ -68,7 +68,8 @@ describe('a context that changes during the build', () => {
     const root = tmpDir();
     await buildTo(archive(), { context, root });
     writeFileSync(join(context, 'later'), 'behind\n');
-    rememberWrongly(join(root, 'stat'), context, 'later', '0'.repeat(64));
+    rememberWrongly(join(root, 'stat'), context, 'later', `sha256:${'0'.repeat(64)}`);
+    expect(readIndex(join(root, 'stat'))).to.contain('0'.repeat(64));
     const dest = archive();
     await buildTo(dest, { context, root });
     expect(await sizeOfLater(dest)).to.equal('behind\n'.length);
@@ -172,10 +173,14 @@ describe('a context whose files vanish', () => {
 });
 
 /** Makes the index say of the file, as it is now, that it has that digest. */
-function rememberWrongly(directory: string, context: string, path: string, hex: string): void {
-  const { size, mtimeMs, ctimeMs, ino } = statSync(join(context, path));
-  const name = digestHex(digestOf(context));
-  writeChecked(join(directory, name), JSON.stringify([[path, size, mtimeMs, ctimeMs, ino, hex]]));
+/** As a build of a later day would: what is young is not remembered. */
+function rememberWrongly(directory: string, context: string, path: string, digest: Digest): void {
+  const now = Date.now;
+  Date.now = () => now() + 10_000;
+  const index = new StatIndex(directory, context);
+  Date.now = now;
+  index.remember(path, statSync(join(context, path)), digest);
+  index.save();
 }
 
 function readIndex(directory: string): string {
