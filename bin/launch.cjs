@@ -34,14 +34,21 @@ const places = [
   path.join(process.env.XDG_CACHE_HOME || path.join(process.env.HOME || '/root', '.cache'), 'tsbuild'),
 ];
 
-/** The compiled code, then the names of what the runs used that it is of, and the length of these names. */
+const TRAILER_BYTES = 8;
+
+/**
+ * The compiled code, then the names of what the runs used that it is of, the length of these names and a checksum of the code. The
+ * user's own is looked at first: it was written since the one in the program's directory lacked something.
+ */
 function readCache() {
-  for (const place of places) {
+  for (const place of [...places].reverse()) {
     try {
       const data = fs.readFileSync(path.join(place, name));
-      const namesEnd = data.length - 4;
+      const namesEnd = data.length - TRAILER_BYTES;
       const codeEnd = Math.max(0, namesEnd - data.readUInt32LE(namesEnd));
-      return { code: data.subarray(0, codeEnd), used: data.latin1Slice(codeEnd, namesEnd).split(' ') };
+      const code = data.subarray(0, codeEnd);
+      if (checksum(code) !== data.readInt32LE(namesEnd + 4)) continue;
+      return { code, used: data.latin1Slice(codeEnd, namesEnd).split(' ') };
     } catch {
       // The next place, or none: then the program is compiled.
     }
@@ -49,23 +56,33 @@ function readCache() {
   return { code: undefined, used: [] };
 }
 
+/** V8 aborts on code of which a part is lost. Of the bytes one in 64 is enough: a disk or a copy loses whole blocks. */
+function checksum(code) {
+  let sum = code.length | 0;
+  for (let i = 0; i < code.length; i += 64) sum = (Math.imul(sum, 31) + code[i]) | 0;
+  return sum;
+}
+
 /** Also drops caches of earlier builds of the program. */
 function writeCache(code, used) {
   const names = Buffer.from(used.join(' '), 'latin1');
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(names.length);
-  const data = Buffer.concat([code, names, length]);
+  const trailer = Buffer.alloc(TRAILER_BYTES);
+  trailer.writeUInt32LE(names.length);
+  trailer.writeInt32LE(checksum(code), 4);
+  const data = Buffer.concat([code, names, trailer]);
   for (const place of places) {
+    // Processes in containers that share the place may have the same number.
+    const temporary = path.join(place, `.${name}.${process.pid}-${process.hrtime.bigint()}`);
     try {
       fs.mkdirSync(place, { recursive: true });
-      const temporary = path.join(place, `.${name}.${process.pid}`);
-      fs.writeFileSync(temporary, data);
+      fs.writeFileSync(temporary, data, { flag: 'wx' });
       fs.renameSync(temporary, path.join(place, name));
       for (const old of fs.readdirSync(place))
         if (/^cli-v.*\.cache$/.test(old) && old !== name) fs.rmSync(path.join(place, old), { force: true });
       return;
     } catch {
       // A place that cannot be written; the next one.
+      fs.rmSync(temporary, { force: true });
     }
   }
 }

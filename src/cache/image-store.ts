@@ -85,9 +85,7 @@ export class ImageStore {
       return [];
     }
     try {
-      const index: unknown = JSON.parse(text);
-      if (!isImageIndex(index)) throw new Error('it is no index of images');
-      return index.manifests.flatMap((descriptor) => {
+      return (JSON.parse(text) as ImageIndex).manifests.flatMap((descriptor) => {
         const {
           [NAME_ANNOTATION]: name,
           [TAG_ANNOTATION]: _tag,
@@ -95,6 +93,8 @@ export class ImageStore {
         } = descriptor.annotations ?? {};
         if (name === undefined) return [];
         if (!isReference(name)) throw new Error(`"${name}" is no name of an image`);
+        if (!isImageIndex({ manifests: [descriptor] }))
+          throw new Error(`what it says of "${name}" is damaged`);
         const { annotations: _all, ...rest } = descriptor;
         return [
           { name, descriptor: Object.keys(annotations).length === 0 ? rest : { ...rest, annotations } },

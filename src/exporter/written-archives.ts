@@ -30,7 +30,11 @@ export async function rememberWritten(memory: string, dest: string, identity: Di
 
 /** Before something is written to `dest`: where that is not brought to its end, the next export writes, and cleans up. */
 export function forgetWritten(memory: string, dest: string): void {
-  rmSync(memoryPath(memory, dest), { force: true });
+  try {
+    rmSync(memoryPath(memory, dest), { force: true });
+  } catch {
+    // Where that cannot be written, nothing was remembered.
+  }
 }
 
 function memoryPath(memory: string, dest: string): string {

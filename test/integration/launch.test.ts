@@ -1,8 +1,17 @@
 import { expect } from 'chai';
-import { cpSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync } from 'node:fs';
+import {
+  cpSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type CommandResult, PROJECT, runCommand, TSBUILD } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 /** An installation that has not run yet, with a store of its own. */
@@ -24,6 +33,19 @@ class Installation {
     const result = await this.run(...args);
     expect(result.status, result.stderr).to.equal(0);
     return result;
+  }
+
+  /** With a directory of the program that cannot be written. */
+  async asReadOnly(caches: string, ...args: readonly string[]): Promise<void> {
+    const dist = join(this.#directory, 'dist');
+    const script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"';
+    const program = join(this.#directory, 'bin/tsbuild');
+    const { status, stderr } = await runCommand(
+      'unshare',
+      ['--mount', 'sh', '-c', script, dist, program, ...args],
+      { env: { TSBUILD_ROOT: this.#root, XDG_CACHE_HOME: caches } },
+    );
+    expect(status, stderr).to.equal(0);
   }
 
   /** The one file with V8's compiled code. */
@@ -64,6 +86,43 @@ describe('the compiled code that is kept of a run', function () {
       expect((await installation.must('images')).stdout).to.match(/^REPOSITORY/);
       expect(statSync(installation.codeFile).size).to.be.greaterThan(whole / 2);
     }
+  });
+
+  it('is made anew where a part of it was lost', async () => {
+    const installation = new Installation();
+    await installation.must('images');
+    const data = readFileSync(installation.codeFile);
+    writeFileSync(
+      installation.codeFile,
+      Buffer.from(data).fill(0, data.length >> 1, (data.length >> 1) + 4096),
+    );
+
+    await installation.must('images');
+
+    expect(readFileSync(installation.codeFile).length).to.be.greaterThan(data.length * 0.9);
+    expect(
+      readFileSync(installation.codeFile)
+        .subarray(data.length >> 1)
+        .every((byte) => byte === 0),
+    ).to.equal(false);
+  });
+
+  it('is found by a user who may not write beside the program, and then stays', async function () {
+    needs(this, 'root');
+    const installation = new Installation();
+    await installation.must('images');
+    const own = join(tmpDir(), 'cache');
+    const ofUser = () => {
+      const [name] = readdirSync(join(own, 'tsbuild'));
+      return statSync(join(own, 'tsbuild', name!), { bigint: true }).ino;
+    };
+    const before = readFileSync(installation.codeFile);
+    await installation.asReadOnly(own, ...build);
+    const written = ofUser();
+    await installation.asReadOnly(own, ...build, '--no-cache');
+
+    expect(ofUser()).to.equal(written);
+    expect(readFileSync(installation.codeFile).equals(before)).to.equal(true);
   });
 
   it('does not grow with a command that fails', async () => {

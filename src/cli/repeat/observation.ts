@@ -3,8 +3,12 @@ import { PathLog } from './path-log.js';
 
 /** A second write within the clock's tick shows in no time stamp. */
 const RACY_MS = 2000;
-/** The check of more of them is no longer quick, and what is known of them no longer small. */
+/** The check of more of them is no longer quick. */
 const MOST_LOOKS = 2_000_000;
+/** So many have room in any heap. */
+const FEW_LOOKS = 200_000;
+/** What is known of a look, several times over while it is written. */
+const BYTES_OF_LOOK = 2048;
 
 /**
  * All that a process looked at, as far as it decides what the process does; and what it did. Whatever is not understood makes it
@@ -27,6 +31,7 @@ export class Observation {
   readonly touched = new Set<string>();
   readonly #startedMs: number;
   #reason: string | undefined;
+  #mostLooks: number | undefined;
 
   constructor(startedMs = Date.now()) {
     this.#startedMs = startedMs;
@@ -59,6 +64,12 @@ export class Observation {
 
   #check(path: string, changedMs: number, { size }: PathLog): void {
     if (changedMs > this.#startedMs - RACY_MS) this.unrepeatable(`"${path}" is young`);
-    if (size > MOST_LOOKS) this.unrepeatable('too many files');
+    if (size > FEW_LOOKS && size > (this.#mostLooks ??= mostLooks())) this.unrepeatable('too many files');
   }
+}
+
+/** A build that is done must not fail for what is kept of it. */
+function mostLooks(): number {
+  const { heap_size_limit: heapBytes } = process.getBuiltinModule('node:v8').getHeapStatistics();
+  return Math.min(MOST_LOOKS, heapBytes / BYTES_OF_LOOK);
 }

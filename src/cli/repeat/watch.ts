@@ -11,7 +11,7 @@ type Module = Readonly<Record<string, unknown>>;
 const WITHOUT_PATH =
   /^(close|read|readv|write|writev|fchmod|fchown|fdatasync|fstat|fsync|ftruncate|futimes)(Sync)?$|^[A-Z_]/;
 /** Functions that only look, links followed. */
-const LOOKS = /^(access|exists|readFile|readdir|opendir|createReadStream)(Sync)?$/;
+const LOOKS = /^(access|exists|readFile|readdir|opendir|createReadStream|statfs)(Sync)?$/;
 
 /** Modules of Node that do nothing beyond the process. All others may start processes or threads, connect, or ask somebody. */
 const WITHIN = new Set(

@@ -16,7 +16,8 @@ const QUOTE_AT = ENTRY.length - 1;
  * 1 ms for a thousand entries, is read when somebody asks for it.
  */
 export class ListingText implements LayerIndex {
-  readonly #text: string;
+  /** Until the whole was read. */
+  #text: string;
   readonly #start = BEFORE_ENTRIES.length + 1;
   /** Of the bracket after the last entry. */
   readonly #end: number;
@@ -35,8 +36,18 @@ export class ListingText implements LayerIndex {
     this.#end = end;
   }
 
+  /** Whether the whole was read: then single entries are found there. */
+  get isRead(): boolean {
+    return this.#entries !== undefined;
+  }
+
   get entries(): readonly LayerEntry[] {
-    return (this.#entries ??= JSON.parse(this.#text.slice(this.#start - 1, this.#end + 1)) as LayerEntry[]);
+    if (!this.#entries) {
+      this.#implied = this.impliedDirectories;
+      this.#entries = JSON.parse(this.#text.slice(this.#start - 1, this.#end + 1)) as LayerEntry[];
+      this.#text = '';
+    }
+    return this.#entries;
   }
 
   get impliedDirectories(): readonly string[] {
@@ -44,7 +55,7 @@ export class ListingText implements LayerIndex {
     return (this.#implied ??= JSON.parse(this.#text.slice(at, -1)) as string[]);
   }
 
-  /** The entry of that path, without the others being read. */
+  /** The entry of that path, without the others being read. Not once `isRead`. */
   find(path: string): LayerEntry | undefined {
     let low = this.#start;
     let high = this.#end;

@@ -32,12 +32,13 @@ class LayerMaps {
   }
 
   get(path: string): LayerEntry | undefined {
-    if (this.#entries || !(this.#index instanceof ListingText) || this.#found.size >= MOST_LOOKS)
+    const index = this.#index;
+    if (!(index instanceof ListingText) || index.isRead || this.#found.size >= MOST_LOOKS)
       return this.#whole().get(path);
     let entry = this.#found.get(path);
     if (entry === undefined && !this.#found.has(path)) {
-      entry = this.#index.find(path);
-      if (!entry && this.#index.impliedDirectories.includes(path)) entry = { ...ROOT, path };
+      entry = index.find(path);
+      if (!entry && index.impliedDirectories.includes(path)) entry = { ...ROOT, path };
       this.#found.set(path, entry);
     }
     return entry;

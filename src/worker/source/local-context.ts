@@ -1,4 +1,4 @@
-import { constants, lstatSync, type Stats } from 'node:fs';
+import { constants, lstatSync, statfsSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError } from '../../errors.js';
@@ -18,6 +18,11 @@ import { StatIndex } from './stat-index.js';
 const BYTES_PER_TURN = 16 << 20;
 
 const NOT_IGNORED: ParentMatch = { matched: false, byPattern: [] };
+
+/** Magic numbers of statfs(2): ext, XFS, Btrfs, tmpfs, overlay, ZFS, F2FS, bcachefs. */
+const LOCAL_FILE_SYSTEMS = new Set([
+  0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e,
+]);
 
 /** `git`: modes as git keeps them, the same under every umask. */
 export type ContextMode = 'keep' | 'git';
@@ -64,6 +69,7 @@ export class LocalContext implements SourceTree {
   readonly #lists = new Map<string, readonly string[]>();
   readonly #digests = new Map<string, Digest | Promise<Digest>>();
   #bytesThisTurn = 0;
+  #isLocal: boolean | undefined;
 
   constructor(
     directory: string,
@@ -247,8 +253,15 @@ export class LocalContext implements SourceTree {
 
   #seenList(directory: string): SeenList {
     const stat = this.#scan(directory)?.stat;
-    const isSettled = stat && isA(stat, constants.S_IFDIR) && this.#index.isSettled(stat);
+    const isSettled =
+      stat && isA(stat, constants.S_IFDIR) && this.#index.isSettled(stat) && this.#showsNames(stat);
     return { names: this.#namesIn(directory).length, settled: isSettled ? stat : undefined };
+  }
+
+  /** Whether a directory's times tell that a name came or went: not on all file systems of programs and of the network. */
+  #showsNames({ dev }: FileStat): boolean {
+    this.#isLocal ??= LOCAL_FILE_SYSTEMS.has(statfsSync(this.directory).type);
+    return this.#isLocal && dev === this.#scan('')?.stat.dev;
   }
 
   #scan(path: string): Scanned | undefined {

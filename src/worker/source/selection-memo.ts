@@ -9,6 +9,7 @@ import { statFilePath } from './stat-index.js';
 const LEAST_PATHS = 256;
 /** Looked at without a turn of the event loop. */
 const PART_PATHS = 10_000;
+const ROW_BYTES = FIELDS * Float64Array.BYTES_PER_ELEMENT;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
@@ -78,7 +79,8 @@ export class SelectionMemo {
 
   async #isAsSeen({ parts, lists }: Memo): Promise<boolean> {
     const now = new Float64Array(FIELDS);
-    const readRow = rowReader('link', parts.length * PART_PATHS);
+    const count = parts.reduce((sum, [, packed]) => sum + (packed.length * 3) / 4 / ROW_BYTES, 0);
+    const readRow = rowReader('link', Math.floor(count));
     const base = `${this.#directory}/`;
     for (const [directory, names, ctimeMs, ino] of lists) {
       readRow(now, 0, base + directory);
