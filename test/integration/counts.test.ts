@@ -148,9 +148,10 @@ const CASES: readonly Case[] = [
   },
   {
     // Two of the processes are the network's; five of the mounts are made once, the others are the steps'.
-    // Where nothing was built before, what other builds are known for is read once. Each empty layer is compared with the first.
+    // Where nothing was built before, what other builds are known for is read once. Each empty layer is compared with the
+    // first. Networks of other builds on the machine cost some files more.
     letter: 'C',
-    limits: { processes: 12, mounts: 16, opened: 285, bytesRead: 80_000, bytesHashed: 172_000, calls: 3_600 },
+    limits: { processes: 12, mounts: 16, opened: 300, bytesRead: 80_000, bytesHashed: 172_000, calls: 3_600 },
   },
   {
     // Each byte is read for its key, for its layer and for the archive, and hashed the first two times.
