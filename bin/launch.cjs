@@ -71,20 +71,27 @@ function writeCache(code, used) {
   trailer.writeInt32LE(checksum(code), 4);
   const data = Buffer.concat([code, names, trailer]);
   for (const place of places) {
-    // Processes in containers that share the place may have the same number.
-    const temporary = path.join(place, `.${name}.${process.pid}-${process.hrtime.bigint()}`);
     try {
-      fs.mkdirSync(place, { recursive: true });
-      fs.writeFileSync(temporary, data, { flag: 'wx' });
-      fs.renameSync(temporary, path.join(place, name));
-      for (const old of fs.readdirSync(place))
-        if (/^cli-v.*\.cache$/.test(old) && old !== name) fs.rmSync(path.join(place, old), { force: true });
-      return;
+      return writeIn(place, data);
     } catch {
       // A place that cannot be written; the next one.
-      fs.rmSync(temporary, { force: true });
     }
   }
+}
+
+function writeIn(place, data) {
+  fs.mkdirSync(place, { recursive: true });
+  // Processes in containers that share the place may have the same number.
+  const temporary = path.join(place, `.${name}.${process.pid}-${process.hrtime.bigint()}`);
+  try {
+    fs.writeFileSync(temporary, data, { flag: 'wx' });
+    fs.renameSync(temporary, path.join(place, name));
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+  for (const old of fs.readdirSync(place))
+    if (/^cli-v.*\.cache$/.test(old) && old !== name) fs.rmSync(path.join(place, old), { force: true });
 }
 
 /** Modules of Node that most commands do without; each is loaded when something of it is first asked for. */

@@ -35,8 +35,8 @@ class Installation {
     return result;
   }
 
-  /** With a directory of the program that cannot be written. */
-  async asReadOnly(caches: string, ...args: readonly string[]): Promise<void> {
+  /** With a directory of the program that cannot be written. Gives what it said of errors. */
+  async asReadOnly(caches: string, ...args: readonly string[]): Promise<string> {
     const dist = join(this.#directory, 'dist');
     const script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"';
     const program = join(this.#directory, 'bin/tsbuild');
@@ -46,6 +46,7 @@ class Installation {
       { env: { TSBUILD_ROOT: this.#root, XDG_CACHE_HOME: caches } },
     );
     expect(status, stderr).to.equal(0);
+    return stderr;
   }
 
   /** The one file with V8's compiled code. */
@@ -123,6 +124,14 @@ describe('the compiled code that is kept of a run', function () {
 
     expect(ofUser()).to.equal(written);
     expect(readFileSync(installation.codeFile).equals(before)).to.equal(true);
+  });
+
+  it('is done without where no place can be written', async function () {
+    needs(this, 'root');
+    const installation = new Installation();
+    const noDirectory = join(tmpDir(), 'file');
+    writeFileSync(noDirectory, '');
+    expect(await installation.asReadOnly(noDirectory, 'images')).to.equal('');
   });
 
   it('does not grow with a command that fails', async () => {
