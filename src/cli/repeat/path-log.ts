@@ -1,4 +1,4 @@
-import { FIELDS, type FileIdentity, writeRow } from '../../worker/sys/file-rows.js';
+import { FIELDS, type FileIdentity, isSameRow, writeRow } from '../../worker/sys/file-rows.js';
 import type { PathTable } from './repeat-file.js';
 
 /** Looks at paths in their order, each with the row of what was there. Adding one costs next to nothing. */
@@ -30,7 +30,8 @@ export class PathLog {
     if (!places) return undefined;
     if (known)
       for (const [path, at] of known.#places() ?? [])
-        if (isSameRow(known.#rows, at, this.#rows, places.get(path))) places.delete(path);
+        if (places.has(path) && isSameRow(known.#rows, at, this.#rows, places.get(path)!))
+          places.delete(path);
     const groups = new Map<string, { names: string[]; places: number[]; newestMs: number }>();
     for (const [path, at] of places) {
       const cut = path.lastIndexOf('/') + 1;
@@ -70,10 +71,4 @@ export class PathLog {
     }
     return places;
   }
-}
-
-function isSameRow(a: Float64Array, aAt: number, b: Float64Array, bAt: number | undefined): boolean {
-  if (bAt === undefined) return false;
-  for (let field = 0; field < FIELDS; field++) if (a[aAt + field] !== b[bAt + field]) return false;
-  return true;
 }

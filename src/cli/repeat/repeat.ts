@@ -10,7 +10,7 @@ import {
   type RepeatHead,
 } from './repeat-file.js';
 import type { Observation } from './observation.js';
-import { FIELDS, rowReader } from '../../worker/sys/file-rows.js';
+import { FIELDS, isSameRow, rowReader } from '../../worker/sys/file-rows.js';
 
 /** Below the store's root. */
 const REPEATS = 'repeats';
@@ -72,7 +72,7 @@ function isUnchanged(how: 'file' | 'link', { names, rows }: PathTable): boolean 
       }
       if (isThere) readRow(now, 0, name === '' ? '.' : name);
       else now.fill(0);
-      for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
+      if (!isSameRow(now, 0, rows, at)) return false;
       at += FIELDS;
     }
     return at === rows.length;

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
 import type { Digest } from '../../oci/digest.js';
-import { FIELDS, type FileIdentity, rowReader, writeRow } from '../sys/file-rows.js';
+import { FIELDS, type FileIdentity, isSameRow, rowReader, writeRow } from '../sys/file-rows.js';
 import { statFilePath } from './stat-index.js';
 
 /** Selections of fewer paths are quicker to make than to remember. */
@@ -93,7 +93,7 @@ export class SelectionMemo {
       for (const path of paths.split('\0')) {
         readRow(now, 0, base + path);
         if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
-        for (let field = 0; field < FIELDS; field++) if (now[field] !== rows[at + field]) return false;
+        if (!isSameRow(now, 0, rows, at)) return false;
         at += FIELDS;
       }
       await yieldToEvents();

@@ -29,6 +29,12 @@ export function writeRow(rows: Float64Array, at: number, stat: FileIdentity | un
   rows[at + 4] = stat ? stat.mode : 0;
 }
 
+/** Whether two rows say that it is the same file, and that it holds the same. */
+export function isSameRow(a: Float64Array, aAt: number, b: Float64Array, bAt: number): boolean {
+  for (let field = 0; field < FIELDS; field++) if (a[aAt + field] !== b[bAt + field]) return false;
+  return true;
+}
+
 /** The quickest way to look at `count` files, of links themselves or of what they point to. Equal files, equal rows, either way. */
 export function rowReader(how: 'link' | 'file', count: number): RowReader {
   const stat = how === 'link' ? lstatSync : statSync;
