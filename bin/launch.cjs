@@ -56,10 +56,10 @@ function readCache() {
   return { code: undefined, used: [] };
 }
 
-/** V8 aborts on code of which a part is lost. Of the bytes one in 64 is enough: a disk or a copy loses whole blocks. */
+/** V8 aborts on code of which a part is lost. Of the bytes one in 512 is enough: a disk or a copy loses whole blocks. */
 function checksum(code) {
   let sum = code.length | 0;
-  for (let i = 0; i < code.length; i += 64) sum = (Math.imul(sum, 31) + code[i]) | 0;
+  for (let i = 0; i < code.length; i += 512) sum = (Math.imul(sum, 31) + code[i]) | 0;
   return sum;
 }
 
@@ -142,12 +142,9 @@ function commandWord(first) {
 function start() {
   const { code: cachedData, used: usedBefore } = readCache();
   const used = new Set([commandWord(process.argv[2] ?? '')]);
-  // The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none.
-  const wrapper = require('node:module').wrap(fs.readFileSync(file, 'latin1'));
-  const script = new vm.Script(wrapper, {
-    filename: file,
-    cachedData,
-  });
+  // The bundle is ASCII, which the build checks; read as Latin-1, V8 keeps one byte for each character and decodes none. It is a
+  // function already: put together here, V8 would copy all of it into one string.
+  const script = new vm.Script(fs.readFileSync(file, 'latin1'), { filename: file, cachedData });
   const run = script.runInThisContext();
   const programRequire = lateRequire(launch.watch(require('node:module').createRequire(file)), used);
   const programModule = { exports: {} };

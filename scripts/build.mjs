@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -64,6 +65,16 @@ const outside = [
   'xz-decompress',
   'unbzip2-stream',
 ];
+/** See src/oci/tar/header-codec.ts. */
+const withHeaderCodec = {
+  name: 'header-codec',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\/src\/oci\/tar\/header-codec\.ts$/ }, () => {
+      const file = join(dirname(createRequire(import.meta.url).resolve('tar-stream')), 'headers.js');
+      const contents = `export const loadHeaderCodec = () => require(${JSON.stringify(file)});`;
+      return { contents, resolveDir: root };
+    }),
+};
 const common = {
   absWorkingDir: root,
   bundle: true,
@@ -82,10 +93,14 @@ await Promise.all([
     outfile: 'dist/cli.cjs',
     format: 'cjs',
     external: outside,
+    plugins: [withHeaderCodec],
     // A script that vm compiles has no loader for import().
     supported: { 'dynamic-import': false },
     minifySyntax: true,
     minifyWhitespace: true,
+    // As Node wraps modules; bin/launch.cjs calls it.
+    banner: { js: '(function(exports,require,module,__filename,__dirname){' },
+    footer: { js: '})' },
   }),
   ...[
     ['src/worker/snapshot/unpack-thread.ts', 'dist/unpack-thread.cjs'],
@@ -97,6 +112,7 @@ await Promise.all([
       outfile,
       format: 'cjs',
       external: outside,
+      plugins: [withHeaderCodec],
       minifySyntax: true,
       minifyWhitespace: true,
     }),

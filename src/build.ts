@@ -70,10 +70,7 @@ async function buildWithin(
     compile(options, store, signal, { vault }),
   );
   try {
-    const context = { store, space, compilation, names, signal, vault, leaks };
-    const result = await buildCompiled(options, context);
-    if (result.stats.executed > 0) await keepStoreSize(options, store, signal);
-    return result;
+    return await buildCompiled(options, { store, space, compilation, names, signal, vault, leaks });
   } catch (error) {
     if (error instanceof BuildError && error.code === 'CONTEXT_CHANGED')
       for (const directory of compilation.input.directories.values())
@@ -176,7 +173,9 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     return { ...exported, warnings, stats };
   };
   try {
-    return await caches.withoutLost(attempt);
+    const result = await caches.withoutLost(attempt);
+    if (result.stats.executed > 0) await keepStoreSize(options, store, signal);
+    return result;
   } finally {
     await caches.close();
     await worker.close();

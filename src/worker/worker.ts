@@ -146,8 +146,7 @@ export function createWorker(options: WorkerOptions): Worker {
     );
   };
   const close = async () => {
-    await networks.close();
-    await limits.close();
+    await Promise.all([networks.close(), limits.close()]);
     await overlays.close();
   };
   return {

@@ -1,5 +1,4 @@
-import { dirname, join } from 'node:path';
-import { ownRequire } from '../own-require.js';
+import { loadHeaderCodec } from './header-codec.js';
 
 /** A ustar header block as tar-stream models it. */
 export interface RawHeader {
@@ -24,13 +23,8 @@ interface TarStreamHeaders {
 
 let headers: TarStreamHeaders | undefined;
 
-/**
- * tar-stream's header codec, loaded with the first archive. Its package offers only streams, which lose metadata; the file
- * with the codec is taken by its path.
- */
+/** tar-stream's header codec, loaded with the first archive. */
 export function tarHeaders(): TarStreamHeaders {
-  headers ??= ownRequire()(
-    join(dirname(ownRequire().resolve('tar-stream')), 'headers.js'),
-  ) as TarStreamHeaders;
+  headers ??= loadHeaderCodec() as TarStreamHeaders;
   return headers;
 }

@@ -141,6 +141,7 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   root.unmount();
   const createdAt = new Date().toISOString();
   const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);
+  root.removeLater();
   return createSnapshotResult([...parents, layer]);
 }
 

@@ -30,7 +30,12 @@ export interface MountedRoot extends AsyncDisposable {
   /** All writes, in overlay upper form. Read it after {@link unmount} only; it may be renamed away then. */
   readonly upper: string;
   unmount(): void;
+  /** Disposing need not remove what is small: it goes beside what follows, at the latest with {@link OverlayRoots.close}. */
+  removeLater(): void;
 }
+
+/** Of a step after this one the process has been started by then. */
+const LATER_MS = 5;
 
 /**
  * Mounts stacks of layers. The first mount takes this process into a mount namespace of its own, so no mount outlives it.
@@ -47,6 +52,9 @@ export class OverlayRoots {
   readonly #layers: LayerDirectories;
   #own: WorkDirectory | undefined;
   #swept: Promise<void> | undefined;
+  #left: string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #removing: Promise<unknown> | undefined;
 
   /** @param work `work` of the state root, on the file system of the layers' directories */
   constructor(options: { work: string; layers: LayerDirectories }) {
@@ -78,11 +86,23 @@ export class OverlayRoots {
     if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
     else lowers.push(makeDirectory(directory, 'scratch'));
     mountOverlay({ lowers, upper, work, target: path });
-    return createMountedRoot({ directory, memory, path, upper });
+    return createMountedRoot({ directory, memory, path, upper }, (...left) => this.#removeLater(left));
+  }
+
+  #removeLater(paths: readonly string[]): void {
+    this.#left.push(...paths);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const removing = this.#left.splice(0).map(removeDirectory);
+      // What cannot be removed, `close` says.
+      this.#removing = Promise.allSettled([this.#removing, ...removing]);
+    }, LATER_MS);
   }
 
   /** Ends this process's part of `work/`; every root must have been disposed before. */
   async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#removing;
     await this.#own?.remove();
     this.#own = undefined;
   }
@@ -104,8 +124,12 @@ export class OverlayRoots {
   }
 }
 
-function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'memory' | 'path' | 'upper'>): MountedRoot {
+function createMountedRoot(
+  paths: Pick<MountedRoot, 'directory' | 'memory' | 'path' | 'upper'>,
+  removeLater: (...paths: string[]) => void,
+): MountedRoot {
   let mounted = true;
+  let isLater = false;
   const end = () => {
     if (mounted) unmount(paths.path);
     mounted = false;
@@ -113,8 +137,12 @@ function createMountedRoot(paths: Pick<MountedRoot, 'directory' | 'memory' | 'pa
   return {
     ...paths,
     unmount: end,
+    removeLater: () => {
+      isLater = true;
+    },
     async [Symbol.asyncDispose]() {
       end();
+      if (isLater) return removeLater(paths.memory, paths.directory);
       removeTree(paths.memory);
       await removeDirectory(paths.directory);
     },

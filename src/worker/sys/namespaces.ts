@@ -31,9 +31,11 @@ export function enterMountNamespace(): void {
   entered = true;
 }
 
-/** True inside of a user namespace that does not map all users one to one. */
+let inside: boolean | undefined;
+
+/** True inside of a user namespace that does not map all users one to one. A process stays in the one that it was started in. */
 export function inUserNamespace(): boolean {
-  return !/^\s*0\s+0\s+4294967295\s*$/.test(readUidMap());
+  return (inside ??= !/^\s*0\s+0\s+4294967295\s*$/.test(readUidMap()));
 }
 
 /** The uid outside of the user namespace in which tsbuild started itself again; else the process's own. */

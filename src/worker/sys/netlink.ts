@@ -67,14 +67,10 @@ export class NetworkDevices implements Disposable {
     ]);
   }
 
-  remove(name: string): void {
-    writeSync(this.#socket, removal(name));
-    this.#answer();
-  }
-
   /** The kernel takes 20 ms, which another thread waits for. */
-  async removeAside(name: string): Promise<void> {
-    await promisify(write)(this.#socket, removal(name));
+  async remove(name: string): Promise<void> {
+    const removal = message(RTM_DELLINK, 0, [linkHeader(0), attribute(IFLA_IFNAME, text(name))]);
+    await promisify(write)(this.#socket, removal);
     this.#answer();
   }
 
@@ -94,10 +90,6 @@ export class NetworkDevices implements Disposable {
     const error = readI32(answer, HEADER_BYTES);
     if (readU16(answer, 4) !== NLMSG_ERROR || error !== 0) throw errnoError(-error, 'netlink');
   }
-}
-
-function removal(name: string): Buffer {
-  return message(RTM_DELLINK, 0, [linkHeader(0), attribute(IFLA_IFNAME, text(name))]);
 }
 
 function message(type: number, flags: number, body: readonly Buffer[]): Buffer {

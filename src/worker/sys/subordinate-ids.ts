@@ -89,8 +89,14 @@ function isMapped(kind: 'uid' | 'gid', id: number): boolean {
   return mapOf(kind).some(({ first, count }) => id >= first && id < first + count);
 }
 
-/** Ids inside of the user namespace. */
-function mapOf(kind: 'uid' | 'gid'): IdRange[] {
+const maps: { uid?: readonly IdRange[]; gid?: readonly IdRange[] } = {};
+
+/** Ids inside of the user namespace, in which a process stays. */
+function mapOf(kind: 'uid' | 'gid'): readonly IdRange[] {
+  return (maps[kind] ??= readMap(kind));
+}
+
+function readMap(kind: 'uid' | 'gid'): IdRange[] {
   const lines = (textIfThere(`/proc/self/${kind}_map`) ?? '').split('\n').filter(Boolean);
   return lines.map((line) => {
     const [first, , count] = line.trim().split(/\s+/).map(Number);
