@@ -56,7 +56,8 @@ export function formatRow(row: Row): string {
   const ratios = ratiosOf(row);
   const lines = Object.entries(row.medians).map(([name, value]) => {
     const ratio = ratios[name] === undefined ? '' : `  tsbuild/${name} = ${ratios[name].toFixed(2)}`;
-    return `  ${name.padEnd(20)} ${String(value).padStart(7)} ${row.unit}  (spread ${row.spreads[name]})${ratio}`;
+    const spread = row.values[name]?.length === 1 ? 'once' : `spread ${row.spreads[name]}`;
+    return `  ${name.padEnd(20)} ${String(value).padStart(7)} ${row.unit}  (${spread})${ratio}`;
   });
   return [`\n${row.letter}  ${row.what}`, ...lines].join('\n');
 }
