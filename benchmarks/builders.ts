@@ -214,7 +214,11 @@ export function createBuildah(dir: string, engine?: string): Builder | undefined
       run([buildah, ...storage, 'commit', '-q', name, 'bench-base']);
       run([buildah, ...storage, 'rm', name]);
     },
-    dropCache: () => spawnSync(buildah, [...storage, 'rmi', '-f', 'bench'], { stdio: 'ignore' }),
+    // Images of stages have no name, and stay when the last one goes.
+    dropCache: () => {
+      for (const what of ['bench', '--prune'])
+        spawnSync(buildah, [...storage, 'rmi', '-f', what], { stdio: 'ignore' });
+    },
     dropImages: () => spawnSync(buildah, [...storage, 'rmi', '-a', '-f'], { stdio: 'ignore' }),
     command: (context, output, dest) => {
       const build = `${command} build -q --tls-verify=false --layers --isolation chroot -t bench ${context} > /dev/null`;
