@@ -56,7 +56,10 @@ function readCache() {
   return { code: undefined, used: [] };
 }
 
-/** V8 aborts on code of which a part is lost. Of the bytes one in 512 is enough: a disk or a copy loses whole blocks. */
+/**
+ * V8 aborts on code of which a part is lost. Of the bytes one in 512 is enough: a disk or a copy loses blocks of 4 KiB, in which eight
+ * are looked at.
+ */
 function checksum(code) {
   let sum = code.length | 0;
   for (let i = 0; i < code.length; i += 512) sum = (Math.imul(sum, 31) + code[i]) | 0;

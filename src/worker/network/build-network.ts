@@ -116,9 +116,12 @@ async function openWithVeth(namespace: string, directory: string): Promise<OpenN
 
 function owning(network: OpenNetwork, namespace: string, directory: string): OpenNetwork {
   const close = async () => {
-    await network.close();
-    unmount(namespace);
-    removeTree(directory);
+    try {
+      await network.close();
+    } finally {
+      unmount(namespace);
+      removeTree(directory);
+    }
   };
   return { ...network, close };
 }

@@ -9,7 +9,7 @@ export interface Network {
   readonly hostAddress: string;
 }
 
-/** A network that ends: nothing of it stays on the host. */
+/** A network that ends: nothing of it stays on the host, where the kernel may take a moment for a device. */
 export interface OpenNetwork extends Network {
   close(): Promise<void>;
 }

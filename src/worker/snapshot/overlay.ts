@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../cache/if-there.js';
 import { removeTree } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
@@ -30,7 +31,10 @@ export interface MountedRoot extends AsyncDisposable {
   /** All writes, in overlay upper form. Read it after {@link unmount} only; it may be renamed away then. */
   readonly upper: string;
   unmount(): void;
-  /** Disposing need not remove what is small: it goes beside what follows, at the latest with {@link OverlayRoots.close}. */
+  /**
+   * Disposing need not remove what the run leaves, where no writes are among it any more: it goes beside what follows, at the latest
+   * with {@link OverlayRoots.close}.
+   */
   removeLater(): void;
 }
 
@@ -52,7 +56,7 @@ export class OverlayRoots {
   readonly #layers: LayerDirectories;
   #own: WorkDirectory | undefined;
   #swept: Promise<void> | undefined;
-  #left: string[] = [];
+  #left: Left[] = [];
   #timer: NodeJS.Timeout | undefined;
   #removing: Promise<unknown> | undefined;
 
@@ -86,22 +90,23 @@ export class OverlayRoots {
     if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
     else lowers.push(makeDirectory(directory, 'scratch'));
     mountOverlay({ lowers, upper, work, target: path });
-    return createMountedRoot({ directory, memory, path, upper }, (...left) => this.#removeLater(left));
+    return createMountedRoot({ directory, memory, path, upper }, (left) => this.#removeLater(left));
   }
 
-  #removeLater(paths: readonly string[]): void {
-    this.#left.push(...paths);
+  #removeLater(left: Left): void {
+    this.#left.push(left);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      const removing = this.#left.splice(0).map(removeDirectory);
       // What cannot be removed, `close` says.
-      this.#removing = Promise.allSettled([this.#removing, ...removing]);
+      this.#removing = Promise.allSettled([this.#removing, ...this.#left.splice(0).map(remove)]);
     }, LATER_MS);
   }
 
   /** Ends this process's part of `work/`; every root must have been disposed before. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#left = [];
     await this.#removing;
     await this.#own?.remove();
     this.#own = undefined;
@@ -124,9 +129,18 @@ export class OverlayRoots {
   }
 }
 
+/** What a run leaves. */
+type Left = Pick<MountedRoot, 'directory' | 'memory'>;
+
+/** Node's own threads may not see what is in memory. */
+async function remove({ directory, memory }: Left): Promise<void> {
+  removeTree(memory);
+  await removeDirectory(directory);
+}
+
 function createMountedRoot(
   paths: Pick<MountedRoot, 'directory' | 'memory' | 'path' | 'upper'>,
-  removeLater: (...paths: string[]) => void,
+  removeLater: (left: Left) => void,
 ): MountedRoot {
   let mounted = true;
   let isLater = false;
@@ -142,9 +156,9 @@ function createMountedRoot(
     },
     async [Symbol.asyncDispose]() {
       end();
-      if (isLater) return removeLater(paths.memory, paths.directory);
-      removeTree(paths.memory);
-      await removeDirectory(paths.directory);
+      // Of a layer that is there already the writes were not taken, and they may be large.
+      if (isLater && namesIn(paths.upper).length === 0) removeLater(paths);
+      else await remove(paths);
     },
   };
 }
