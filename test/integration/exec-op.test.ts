@@ -19,6 +19,7 @@ import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { codeOf } from '../kit/code-of.js';
 import { leftInWork } from '../kit/left-in-work.js';
+import { until } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -64,7 +65,8 @@ describe('RUN', () => {
 
   afterEach(async () => {
     await networks.close();
-    expect(leftInWork(state.work)).to.deep.equal([]);
+    // A moment after the step, beside the next one.
+    await until(() => leftInWork(state.work).length === 0);
   });
 
   after(() => overlays.close());
