@@ -67,6 +67,7 @@ describe('RUN', () => {
     await networks.close();
     // A moment after the step, beside the next one.
     await until(() => leftInWork(state.work).length === 0);
+    expect(leftInWork(state.work)).to.deep.equal([]);
   });
 
   after(() => overlays.close());

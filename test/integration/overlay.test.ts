@@ -10,6 +10,8 @@ import { getXattr } from '../../src/worker/sys/syscalls.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeContext } from '../kit/context.js';
 import { codeOf } from '../kit/code-of.js';
+import { leftInWork } from '../kit/left-in-work.js';
+import { until } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -52,6 +54,32 @@ describe('a root file system of layers', () => {
       expect(readFileSync(join(root.path, 'f'), 'utf8')).to.equal('a');
     }
     await roots.close();
+  });
+
+  it('removes what a run leaves a moment later where that was asked for, and writes that nobody took at once', async () => {
+    const { roots, layers, work } = openRoots([makeContext({ a: '1' })]);
+    const [taken, kept] = [await roots.mount(layers, never), await roots.mount(layers, never)];
+    writeFileSync(join(kept.path, 'new'), 'y');
+    for (const root of [taken, kept]) {
+      root.unmount();
+      root.removeLater();
+      await root[Symbol.asyncDispose]();
+    }
+    expect([taken, kept].map(({ directory }) => existsSync(directory))).to.deep.equal([true, false]);
+    await until(() => leftInWork(work).length === 0);
+    await roots.close();
+    expect(readdirSync(work)).to.deep.equal([]);
+  });
+
+  it('removes what was to go later when it is closed', async () => {
+    const { roots, layers, work } = openRoots([makeContext({ a: '1' })]);
+    {
+      await using root = await roots.mount(layers, never);
+      root.unmount();
+      root.removeLater();
+    }
+    await roots.close();
+    expect(readdirSync(work)).to.deep.equal([]);
   });
 
   it('keeps writes apart, as an overlay change set', async () => {
