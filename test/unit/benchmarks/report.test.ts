@@ -35,9 +35,7 @@ describe('the report of the benchmarks', () => {
     expect(measured.spreads).to.deep.equal({ tsbuild: 20, 'docker build': 0 });
     expect(measured.values).to.deep.equal({ tsbuild: [30, 10, 20], 'docker build': [100] });
     expect(ratiosOf(measured)).to.deep.equal({ 'docker build': 0.2 });
-    expect(formatRow(measured)).to.match(
-      /docker build +100 ms {2}\(once\) {2}tsbuild\/docker build = 0\.20/,
-    );
+    expect(formatRow(measured)).to.match(/docker build +100 ms {2}\(once\) {2}tsbuild\/docker build = 0\.20/);
   });
 
   it('tells linear growth from quadratic', () => {
