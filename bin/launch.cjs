@@ -137,6 +137,10 @@ function lateRequire(load, used) {
   return require;
 }
 
+/** V8 drops the code of functions that nobody called for a while, which then is not in what such a run writes. */
+const AGED_SEC = 2;
+const AGED = 'aged';
+
 /** A word that is neither a path nor a command ends in an error, and with that nothing is kept. */
 function commandWord(first) {
   return /^[a-z]+$/.test(first) && !fs.existsSync(first) ? first : 'build';
@@ -166,10 +170,13 @@ function start() {
       Object.keys(require.cache).filter((loaded) => !own.includes(loaded)),
     );
     if (status !== 0) return;
-    // What this run did not call of a cache that was taken stays in it.
+    // What this run did not call of a cache that was taken stays in it, unless it took long.
     const isTaken = cachedData !== undefined && !script.cachedDataRejected;
     const all = new Set([...(isTaken ? usedBefore : []), ...used]);
-    if (!isTaken || all.size > usedBefore.length) writeCache(script.createCachedData(), [...all]);
+    const isAged = process.uptime() > AGED_SEC;
+    const isBetter = all.delete(AGED) && !isAged;
+    if (isTaken && !isBetter && [...all].every((one) => usedBefore.includes(one))) return;
+    writeCache(script.createCachedData(), isAged ? [...all, AGED] : [...all]);
   });
   // Nothing is left to do: without that, Node gives all memory back piece by piece before the kernel takes the rest.
   process.once('beforeExit', () => process.exit());

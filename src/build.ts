@@ -6,6 +6,7 @@ import { openDeadline } from './deadline.js';
 import { sharesDisk, SpaceMaker, withSpace } from './disk-full.js';
 import { type Compilation, compile, withSource } from './compile.js';
 import { requireOwnDestinations } from './exporter/destinations.js';
+import type { EarlyLoad } from './exporter/early-load.js';
 import { exportImages } from './exporter/export.js';
 import type { FrontendResult } from './frontend/convert.js';
 import type { Definition } from './graph/definition.js';
@@ -126,6 +127,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     contentDigest: (of, selectors) => worker.contentDigest(of, selectors, signal),
     checksLeaks: leaks !== undefined,
   });
+  using earlyLoad = await openEarlyLoad(options, signal);
   const worker: Worker = createWorker({
     state: store.state,
     layers: store.layers,
@@ -133,6 +135,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     remoteSources: remote,
     contexts: input.directories,
     contextMode: options.contextMode ?? 'keep',
+    ...(earlyLoad ? { onContextRead: () => earlyLoad.begin() } : {}),
     lock: store.lock,
     secret,
     sshSocket: (id) => agents.socket(id),
@@ -150,7 +153,8 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     },
   });
   const solving = { caches, isAvailable, space, store, worker, signal, onProgress };
-  const exporting = (images: readonly BuiltImage[]) => () => exportAll(options, images, context, onProgress);
+  const exporting = (images: readonly BuiltImage[]) => () =>
+    exportAll(options, images, { ...context, earlyLoad }, onProgress);
   const attempt = async (): Promise<BuildResult> => {
     const { results, stats, solved } = await solve(options, frontend, solving);
     const images = builtImages(frontend, results);
@@ -180,6 +184,15 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     await caches.close();
     await worker.close();
   }
+}
+
+/** Loaded only for an engine. */
+async function openEarlyLoad(
+  { outputs = [] }: BuildOptions,
+  signal: AbortSignal,
+): Promise<EarlyLoad | undefined> {
+  if (!outputs.some(({ type, dest }) => type === 'docker' && dest === undefined)) return undefined;
+  return (await import('./exporter/early-load.js')).EarlyLoad.of(signal);
 }
 
 function openLeakCheck({ secretScan = 'error', secrets }: BuildOptions, vault: SecretVault) {
@@ -297,7 +310,13 @@ const EXPORT_VERTEX = 'export';
 async function exportAll(
   options: BuildOptions,
   images: readonly BuiltImage[],
-  { store, compilation, names, signal }: BuildContext,
+  {
+    store,
+    compilation,
+    names,
+    signal,
+    earlyLoad,
+  }: BuildContext & { readonly earlyLoad: EarlyLoad | undefined },
   onProgress: ProgressListener,
 ): Promise<Pick<BuildResult, 'descriptor' | 'platforms' | 'names'>> {
   const { sourceDateEpochSec, isMultiPlatform } = compilation.frontend;
@@ -317,6 +336,7 @@ async function exportAll(
       isMultiPlatform,
       stdout: options.stdout,
       lock: store.lock,
+      ...(earlyLoad ? { earlyLoad } : {}),
       signal,
       onProgress: (row) => onProgress({ kind: 'transfer', digest: EXPORT_VERTEX, atMs: Date.now(), ...row }),
       onNote: (message) => onProgress({ kind: 'note', digest: EXPORT_VERTEX, atMs: Date.now(), message }),

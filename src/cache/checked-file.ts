@@ -123,7 +123,7 @@ function* encoded(texts: Iterable<string>): Generator<Buffer> {
   }
 }
 
-function writeAll(fd: number, data: Buffer, position: number): void {
+function writeAll(fd: number, data: Uint8Array, position: number): void {
   for (let at = 0; at < data.length;) at += writeSync(fd, data, at, data.length - at, position + at);
 }
 
@@ -131,6 +131,24 @@ function writeAll(fd: number, data: Buffer, position: number): void {
 export function replaceFile(path: string, text: string): void {
   replaceBy(path, (temporary) => {
     writeFileSync(temporary, text);
+    return path;
+  });
+}
+
+/** The same with bytes that come part by part; each part is valid until the next one is asked for. */
+export function replaceByParts(path: string, parts: Iterable<Uint8Array>): void {
+  mkdirSync(dirname(path), { recursive: true });
+  replaceBy(path, (temporary) => {
+    const fd = openSync(temporary, 'wx');
+    try {
+      let at = 0;
+      for (const part of parts) {
+        writeAll(fd, part, at);
+        at += part.length;
+      }
+    } finally {
+      closeSync(fd);
+    }
     return path;
   });
 }

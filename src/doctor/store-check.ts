@@ -12,7 +12,7 @@ import { throwIfAborted } from '../errors.js';
 import { type Descriptor, isIndexType, layerCompression } from '../oci/descriptor.js';
 import { parseIndex, parseManifest } from '../oci/image-documents.js';
 import { parseReference } from '../oci/reference.js';
-import type { LayerIndex } from '../worker/snapshot/layer-index.js';
+import { wholeLayerIndex } from '../worker/snapshot/layer-index-file.js';
 import { type Damage, setAside } from './damage.js';
 import { layerDifferences } from './layer-check.js';
 
@@ -137,22 +137,21 @@ class Check {
   }
 
   #layer(path: string): void {
-    const text = textIfThere(join(path, 'index'));
-    const body = text === undefined ? undefined : checkedBody(text);
+    const index = wholeLayerIndex(join(path, 'index'));
     const hasDirectory = statSync(join(path, 'fs'), { throwIfNoEntry: false }) !== undefined;
-    if (text === undefined) {
+    if (index === undefined) {
       // Removed while we looked, or a directory whose listing was lost.
       if (hasDirectory) this.#damaged('layer', path, 'its directory has no listing');
       return;
     }
-    if (body === undefined) {
+    if (index === 'damaged') {
       this.#damaged('layer', path, 'its listing does not have its checksum');
       return;
     }
     if (!hasDirectory) return;
     const { contents } = this.#options;
     const problems: string[] = [];
-    for (const problem of layerDifferences(join(path, 'fs'), JSON.parse(body) as LayerIndex, { contents })) {
+    for (const problem of layerDifferences(join(path, 'fs'), index, { contents })) {
       if (problems.push(problem) > PROBLEMS_SHOWN) break;
     }
     if (problems.length === 0) return;

@@ -4,6 +4,7 @@ import {
   createWriteStream,
   existsSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -109,23 +110,25 @@ export function archiveFiles(
   ];
 }
 
+const OWNER = { uid: 0, gid: 0, mtimeSec: 0 };
+
+const directoryHeader = (name: string): Buffer =>
+  encodeTarHeader({ ...OWNER, name, type: 'directory', mode: 0o755, size: 0 });
+
+/** What every archive begins with. */
+export const archiveHead = (): Buffer => directoryHeader('blobs');
+
 /** What stands before, and after, each file's bytes; sizes are known beforehand. */
 export function archiveFrame(files: readonly ArchiveFile[]): {
   readonly directories: Buffer;
   readonly headerOf: (file: ArchiveFile) => Buffer;
 } {
-  const names = [
-    'blobs',
-    ...new Set(files.map((file) => dirname(file.name)).filter((dir) => dir.startsWith('blobs/'))),
-  ];
-  const owner = { uid: 0, gid: 0, mtimeSec: 0 };
+  const names = new Set(files.map((file) => dirname(file.name)).filter((dir) => dir.startsWith('blobs/')));
   return {
-    directories: Buffer.concat(
-      names.map((name) => encodeTarHeader({ ...owner, name, type: 'directory', mode: 0o755, size: 0 })),
-    ),
+    directories: Buffer.concat([archiveHead(), ...[...names].map(directoryHeader)]),
     headerOf: ({ name, size }) =>
       encodeTarHeader({
-        ...owner,
+        ...OWNER,
         name,
         type: 'file',
         mode: name.startsWith('blobs/') ? 0o444 : 0o644,
@@ -134,6 +137,9 @@ export function archiveFrame(files: readonly ArchiveFile[]): {
   };
 }
 
+/** Sooner read than a stream is made. */
+const READ_AT_ONCE_BYTES = 1 << 18;
+
 /** The archive's bytes in one pass, for what is not a file. */
 export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterable<Uint8Array> {
   const frame = archiveFrame(files);
@@ -141,6 +147,7 @@ export async function* archiveBytes(files: readonly ArchiveFile[]): AsyncIterabl
   for (const file of files) {
     yield frame.headerOf(file);
     if ('data' in file) yield file.data;
+    else if (file.size <= READ_AT_ONCE_BYTES) yield readFileSync(file.path);
     else yield* createReadStream(file.path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
     const padding = tarPadding(file.size);
     if (padding > 0) yield Buffer.alloc(padding);

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { EarlyLoad } from './early-load.js';
 import type { ContentStore } from '../cache/content-store.js';
 import type { ImageStore } from '../cache/image-store.js';
 import type { LockAcquirer, TransferListener } from '../graph/contract.js';
@@ -21,6 +22,8 @@ export interface ExportDependencies {
   readonly memory: string;
   /** Where `dest=-` goes; by default the process's own, which is not made before it is needed. */
   readonly stdout: Writable | undefined;
+  /** Where a load may have been begun. */
+  readonly earlyLoad?: EarlyLoad;
   readonly signal: AbortSignal;
   readonly lock: LockAcquirer;
   readonly onProgress: TransferListener;

@@ -29,6 +29,8 @@ export interface WorkerOptions {
   /** Directories by the name in `local://name`. */
   readonly contexts: ReadonlyMap<string, string>;
   readonly contextMode: ContextMode;
+  /** A file of a context is new, or is not what it was. */
+  readonly onContextRead?: () => void;
   readonly lock: LockAcquirer;
   /** Fills a new directory of a cache mount from elsewhere. */
   readonly restoreCacheMount?: CacheMountDependencies['restoreCacheMount'];
@@ -99,6 +101,7 @@ export function createWorker(options: WorkerOptions): Worker {
       opened = new LocalContext(directory, ignorePatterns, {
         statRoot: state.stat,
         mode: options.contextMode,
+        ...(options.onContextRead ? { onRead: options.onContextRead } : {}),
       });
       local.set(key, opened);
     }

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, PROJECT, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
@@ -291,6 +292,80 @@ describe('images in other tools', function () {
         expect(sentBytes).to.be.greaterThan(bigBytes);
         expect(await run('app')).to.equal('two\n');
         await expectEqualAfterSave('app');
+      });
+
+      describe('that begins before its archive is there', () => {
+        let local: RecordingProxy;
+        /** In the order in which the engine heard of them. */
+        const heard: string[] = [];
+        const temporary = () => readdirSync(join(dirname(engine!.host.slice('unix://'.length)), 'data/tmp'));
+
+        before(async function () {
+          if (process.env['TSBUILD_TEST_ENGINE'] !== undefined) this.skip();
+          local = await startRecordingProxy(engine!.host, join(tmpDir(), 'sock'));
+        });
+
+        after(() => local?.stop());
+
+        beforeEach(() => {
+          heard.length = 0;
+          local.before = async (method, path) => void heard.push(`${method} ${path}`);
+        });
+
+        it('sends the rest of it to what unpacks it already', async () => {
+          const context = contextOf('one\n');
+          await load([context, '-t', 'app', '--load']);
+          writeFileSync(join(context, 'src'), 'three\n');
+          const { log } = await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
+          expect(heard[0]).to.equal('POST /images/load?quiet=1');
+          expect(heard.filter((one) => one.startsWith('POST'))).to.have.length(1);
+          expect(local.uploadedBytes).to.be.lessThan(small);
+          expect(log).to.match(/sent 1 layer/);
+          expect(await run('app')).to.equal('three\n');
+          await expectEqualAfterSave('app');
+          expect(temporary()).to.deep.equal([]);
+        });
+
+        it('does not begin for an image of which nothing changed', async () => {
+          const context = contextOf('one\n');
+          await load([context, '-t', 'app', '--load']);
+          // Files that are younger are read once more.
+          await sleep(2_100);
+          await load([context, '-t', 'app', '--load']);
+          await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
+          expect(heard.filter((one) => one.startsWith('POST'))).to.deep.equal([]);
+        });
+
+        it('loads anew where the engine answered, or hung up, meanwhile', async () => {
+          for (const [text, refusal] of [
+            ['four\n', 503],
+            ['five\n', 0],
+          ] as const) {
+            let loads = 0;
+            local.refuse = (_, path) => (path.includes('/load') && ++loads === 1 ? refusal : undefined);
+            await load([contextOf(text), '-t', 'app', '--load'], `unix://${local.host}`);
+            local.refuse = () => undefined;
+            expect(loads).to.equal(2);
+            expect(await run('app')).to.equal(text);
+          }
+        });
+
+        it('is given up by a build that takes long or fails, and leaves nothing there', async () => {
+          const context = makeContext({
+            Dockerfile: 'FROM alpine\nARG end=true\nCOPY src /\nRUN sleep 2 && $end\n',
+            src: 'six\n',
+          });
+          const env = { DOCKER_HOST: engine!.host };
+          const failed = await tsbuild.run([context, '--load', '--build-arg', 'end=false'], { env });
+          expect(failed.status, failed.stderr).to.equal(1);
+          expect(temporary()).to.deep.equal([]);
+          const { log } = await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
+          expect(log).to.match(/sent \d layers/);
+          expect(await engine!.must('run', '--rm', '--network', 'host', 'app', 'cat', '/src')).to.equal(
+            'six\n',
+          );
+          expect(temporary()).to.deep.equal([]);
+        });
       });
 
       it('does not fetch layers of the base that the engine has, for steps that write no files', async function () {

@@ -35,6 +35,16 @@ class Installation {
     return result;
   }
 
+  /** With what another command says as standard input. */
+  async mustAfter(command: readonly string[], ...args: readonly string[]): Promise<void> {
+    const program = [join(this.#directory, 'bin/tsbuild'), ...args];
+    const script = '"$1" "$2" "$3" | "$4" "$5"';
+    const result = await runCommand('sh', ['-c', script, 'sh', ...command, ...program], {
+      env: { TSBUILD_ROOT: this.#root },
+    });
+    expect(result.status, result.stderr).to.equal(0);
+  }
+
   /** With a directory of the program that cannot be written. Gives what it said of errors. */
   async asReadOnly(caches: string, ...args: readonly string[]): Promise<string> {
     const dist = join(this.#directory, 'dist');
@@ -75,6 +85,23 @@ describe('the compiled code that is kept of a run', function () {
 
     expect(ofBuild.length).to.be.greaterThan(ofImages * 1.2);
     expect(readFileSync(installation.codeFile).equals(ofBuild)).to.equal(true);
+  });
+
+  it('is written anew after a run that took long, in which V8 drops the code of what began it', async () => {
+    const installation = new Installation();
+    const isAged = () =>
+      /\baged\b/.test(readFileSync(installation.codeFile).subarray(-300).toString('latin1'));
+    const start = ['-e', 'setTimeout(() => console.log("FROM scratch\\nLABEL a=b"), 2200)'];
+
+    await installation.mustAfter(['node', ...start], '-');
+    const ofLong = isAged();
+    await installation.must(...build);
+    const ofShort = readFileSync(installation.codeFile);
+    await installation.mustAfter(['node', ...start], '-');
+
+    expect(ofLong).to.equal(true);
+    expect(isAged()).to.equal(false);
+    expect(readFileSync(installation.codeFile).equals(ofShort)).to.equal(true);
   });
 
   it('is made anew where its file is damaged', async () => {

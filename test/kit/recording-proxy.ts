@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 /** A proxy before an HTTP server on loopback that remembers what was asked of it. */
 export interface RecordingProxy {
-  /** `127.0.0.1:PORT` */
+  /** `127.0.0.1:PORT`, or the path of its socket. */
   readonly host: string;
   /** `METHOD /path STATUS`, in the order of the answers. */
   readonly requests: string[];
@@ -11,13 +11,16 @@ export interface RecordingProxy {
   uploadedBytes: number;
   /** Done before the server hears of a request. */
   before: (method: string, path: string) => Promise<void>;
-  /** While it gives a status, that is the answer, and the server hears nothing. */
+  /** While it gives a status, that is the answer, and the server hears nothing; 0 hangs up. */
   refuse: (method: string, path: string) => number | undefined;
   stop(): Promise<void>;
 }
 
-/** @param target `HOST:PORT`, or `unix://PATH` */
-export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
+/**
+ * @param target `HOST:PORT`, or `unix://PATH`
+ * @param socket where it listens in place of a port
+ */
+export async function startRecordingProxy(target: string, socket?: string): Promise<RecordingProxy> {
   const requests: string[] = [];
   const [host, port] = target.split(':');
   const place = target.startsWith('unix://')
@@ -37,6 +40,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     const refusal = proxy.refuse(method, url);
     if (refusal !== undefined) {
       answer(refusal);
+      if (refusal === 0) return void incoming.socket.destroy();
       incoming.resume();
       outgoing.writeHead(refusal).end();
       return;
@@ -48,13 +52,16 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     });
     forwarded.on('error', () => outgoing.destroy());
     incoming.on('data', (chunk: Buffer) => (proxy.uploadedBytes += chunk.length));
+    incoming.on('close', () => incoming.complete || forwarded.destroy());
     incoming.pipe(forwarded);
   };
   const server = createServer((incoming, outgoing) => {
     void proxy.before(incoming.method!, incoming.url!).then(() => forward(incoming, outgoing));
   });
-  server.listen(0, '127.0.0.1');
+  if (socket === undefined) server.listen(0, '127.0.0.1');
+  else server.listen(socket);
   await new Promise((resolve) => server.once('listening', resolve));
+  if (socket !== undefined) return Object.assign(proxy, { host: socket });
   return Object.assign(proxy, { host: `127.0.0.1:${(server.address() as AddressInfo).port}` });
 }
 

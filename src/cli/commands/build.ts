@@ -82,6 +82,8 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   const options = buildOptions(path, flags, context);
   const call = callOf(flags);
   if (call) return (await import('./call.js')).runCall(call, options);
+  const mayRepeat = isRepeatable(options, flags);
+  if (!mayRepeat) currentWitness()?.unseen('what is read or written elsewhere');
   const mode = flags.quiet ? 'quiet' : ((flags.progress ?? 'auto') as ProgressMode);
   // Undefined once it is more than a build says that runs no step.
   let said: string | undefined = '';
@@ -105,7 +107,7 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
   if (flags.metadataFile) writeResult(flags.metadataFile, `${JSON.stringify(metadataOf(result), null, 2)}\n`);
   const stdout = flags.quiet && id ? `${id}\n` : '';
   if (stdout) process.stdout.write(stdout);
-  if (said !== undefined && result.stats.executed === 0 && isRepeatable(options, flags)) {
+  if (said !== undefined && result.stats.executed === 0 && mayRepeat) {
     const root = stateRootPath(options.root, process.env, realUid());
     currentWitness()?.offer(root, { stdout, stderr: said });
   }
@@ -116,7 +118,10 @@ export async function runBuild(path: string, flags: BuildFlags, context: Command
 function isRepeatable(options: BuildOptions, flags: BuildFlags): boolean {
   const { context, file, outputs = [], explain } = options;
   const usesStreams = [context, file].includes('-') || outputs.some(writesStandardOutput);
-  return !usesStreams && !explain && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
+  const isSent = outputs.some(
+    ({ type, dest, push }) => push || type === 'registry' || (type === 'docker' && !dest),
+  );
+  return !usesStreams && !isSent && !explain && flags.progress !== 'rawjson' && !flags.secret && !flags.ssh;
 }
 
 function callOf({ check, checkExtra, call }: BuildFlags): CallMethod | undefined {

@@ -40,6 +40,9 @@ export function openLaunch(program: string, args: readonly string[]): Launch {
     },
     watch: (load) => {
       callWitness({
+        get watches() {
+          return seen.reason === undefined;
+        },
         row: (how, path, rows, at) => seen.seeRow(how, path, rows, at),
         unseen: (what) => seen.unrepeatable(what),
         offer: (store, outcome) => {

@@ -1,5 +1,5 @@
 import { FIELDS, type FileIdentity, isSameRow, writeRow } from '../../worker/sys/file-rows.js';
-import type { PathTable } from './repeat-file.js';
+import type { PathTable } from '../../worker/sys/path-table.js';
 
 /** Looks at paths in their order, each with the row of what was there. Adding one costs next to nothing. */
 export class PathLog {

@@ -1,3 +1,5 @@
+import { mixWords, quickChecksum } from '../../cache/quick-checksum.js';
+import type { PathTable } from '../../worker/sys/path-table.js';
 import type { Observation } from './observation.js';
 
 /** What a process said in the end. */
@@ -16,12 +18,6 @@ export interface RepeatHead extends Outcome {
   readonly texts: Pairs<string>;
   readonly targets: Pairs<string>;
   readonly touched: readonly string[];
-}
-
-/** One look at many paths: `directory/`, its names, the next `directory/`, joined by NUL; a row of `FIELDS` for each name. */
-export interface PathTable {
-  readonly names: string;
-  readonly rows: Float64Array;
 }
 
 /** What is kept of a process so that it can be repeated. */
@@ -58,7 +54,7 @@ export function encodeRepeat(outcome: Outcome, seen: Observation): Buffer | unde
   const rows = tables.map(({ rows: { buffer, byteLength } }) => Buffer.from(buffer, 0, byteLength));
   const lengths = [padded, ...names, ...rows].map((part) => part.length);
   const data = Buffer.concat([Buffer.alloc(PREFIX_WORDS * 4), ...rows, padded, ...names]);
-  new Uint32Array(data.buffer, data.byteOffset, PREFIX_WORDS).set([MAGIC, checksum(padded), ...lengths]);
+  new Uint32Array(data.buffer, data.byteOffset, PREFIX_WORDS).set([MAGIC, quickChecksum(padded), ...lengths]);
   return data;
 }
 
@@ -73,7 +69,7 @@ export function decodeRepeat(read: Buffer): Repeat | undefined {
   const take = (length: number) => data.subarray(at, (at += length));
   const [links, files] = [rowsOf(take(linkRows)), rowsOf(take(fileRows))];
   const head = take(headLength);
-  if (checksum(head) !== sum) return undefined;
+  if (quickChecksum(head) !== sum) return undefined;
   return {
     head: JSON.parse(head.toString()) as RepeatHead,
     links: { names: take(linkNames).toString(), rows: links },
@@ -85,27 +81,10 @@ function rowsOf(part: Buffer): Float64Array {
   return new Float64Array(part.buffer, part.byteOffset, part.length / 8);
 }
 
-/** Finds damage; without Node's crypto, which takes longer to load than the rest of a repeat. */
-function checksum({ buffer, byteOffset, length }: Buffer): number {
-  const [a, b] = mix(new Uint32Array(buffer, byteOffset, length >> 2));
-  return (a ^ b) >>> 0;
-}
-
 /** 128 bits that tell a text from others that come by chance, and from which nobody gets the text. Null for no text. */
 export function fingerprint(text: string | undefined): string | null {
   if (text === undefined) return null;
   const words = Uint32Array.from(text, (letter) => letter.charCodeAt(0));
-  const lanes = [...mix(words), ...mix(words.reverse())];
+  const lanes = [...mixWords(words), ...mixWords(words.reverse())];
   return lanes.map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('');
-}
-
-function mix(words: Uint32Array): [number, number] {
-  let [a, b] = [0x9e37_79b9 ^ words.length, 0x85eb_ca6b];
-  for (let i = 0; i < words.length; i++) {
-    a = Math.imul(a ^ words[i]!, 0xcc9e_2d51);
-    a = (a << 13) | (a >>> 19);
-    b = Math.imul(b ^ a, 0x1b87_3593) + 1;
-    b = (b << 15) | (b >>> 17);
-  }
-  return [Math.imul(a ^ (a >>> 16), 0x7feb_352d), Math.imul(b ^ (b >>> 15), 0x846c_a68b)];
 }

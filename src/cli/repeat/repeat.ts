@@ -1,16 +1,10 @@
 import * as fs from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { processStamp } from '../../cache/process-stamp.js';
-import {
-  decodeRepeat,
-  encodeRepeat,
-  fingerprint,
-  type Outcome,
-  type PathTable,
-  type RepeatHead,
-} from './repeat-file.js';
+import { decodeRepeat, encodeRepeat, fingerprint, type Outcome, type RepeatHead } from './repeat-file.js';
 import type { Observation } from './observation.js';
-import { FIELDS, isSameRow, rowReader } from '../../worker/sys/file-rows.js';
+import { FIELDS, rowReader } from '../../worker/sys/file-rows.js';
+import { isAsBefore, type PathTable } from '../../worker/sys/path-table.js';
 
 /** Below the store's root. */
 const REPEATS = 'repeats';
@@ -52,44 +46,9 @@ function isSameStore(root: string, head: RepeatHead, env: NodeJS.ProcessEnv): bo
   );
 }
 
-const QUIET = { throwIfNoEntry: false } as const;
-
-/** Names are looked up from their directories: the kernel has fewer of them to walk. */
-function isUnchanged(how: 'file' | 'link', { names, rows }: PathTable): boolean {
-  if (names === '') return true;
-  const start = process.cwd();
-  const now = new Float64Array(FIELDS);
-  const readRow = rowReader(how, rows.length / FIELDS);
-  let isThere = true;
-  let at = 0;
-  // A user may have started where a path does not lead to; then nothing has changed yet.
-  process.chdir(start);
-  try {
-    for (const name of names.split('\0')) {
-      if (name.endsWith('/')) {
-        isThere = enter(resolve(start, name));
-        continue;
-      }
-      if (isThere) readRow(now, 0, name === '' ? '.' : name);
-      else now.fill(0);
-      if (!isSameRow(now, 0, rows, at)) return false;
-      at += FIELDS;
-    }
-    return at === rows.length;
-  } finally {
-    process.chdir(start);
-  }
-}
-
-/** False where there is no such directory. */
-function enter(directory: string): boolean {
-  try {
-    process.chdir(directory);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
+function isUnchanged(how: 'file' | 'link', table: PathTable): boolean {
+  using reader = rowReader(how, table.rows.length / FIELDS);
+  return isAsBefore(table, reader);
 }
 
 /** Keeps how a command ended. A store that cannot be written costs time, nothing else. */
@@ -120,7 +79,7 @@ function dropOldest(directory: string): void {
   if (names.length < MOST_REPEATS) return;
   const aged = names.map((name) => {
     const path = join(directory, name);
-    return { path, ageMs: fs.statSync(path, QUIET)?.mtimeMs ?? 0 };
+    return { path, ageMs: fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 };
   });
   aged.sort((a, b) => a.ageMs - b.ageMs);
   for (const { path } of aged.slice(0, names.length - MOST_REPEATS + 1)) fs.rmSync(path, { force: true });

@@ -26,11 +26,22 @@ const [CONTAINERD_VERSION, MANIFESTS_VERSION] = [42, 48];
 const MOST_ANSWER_BYTES = 64 << 20;
 const CONNECTIONS = 4;
 const SILENT_MS = 60_000;
+/** What was begun and is not used by then is not about to be. */
+const LINGER_MS = 1_000;
+const LOAD = '/images/load?quiet=1';
 const ABSENT = new Set(['ENOENT', 'EACCES', 'ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH']);
 
 interface Answer {
   readonly status: number;
   readonly body: Buffer;
+}
+
+/** An archive of which the beginning was sent. */
+interface Begun {
+  readonly request: ClientRequest;
+  readonly answered: Promise<Answer>;
+  readonly headBytes: number;
+  readonly timer: NodeJS.Timeout;
 }
 
 /** Docker's API over a few connections that are kept. Dispose it, or the process waits for them. */
@@ -41,6 +52,8 @@ export class EngineClient implements Disposable {
   /** What the last answer said: `Docker/20.10.24 (linux)`, `1.41`. */
   #server = '';
   #version = 0;
+  #begun: Begun | undefined;
+  #isDisposed = false;
 
   constructor(endpoint: EngineEndpoint, signal: AbortSignal) {
     this.#endpoint = endpoint;
@@ -98,16 +111,63 @@ export class EngineClient implements Disposable {
   }
 
   /**
+   * Sends the first bytes of an archive that `load` is to send, at a time when something else has to be done still: Docker then starts
+   * the process that unpacks it, which takes it 30 ms. Without `load` within a second the engine hears no more of it, and has nothing of it.
+   */
+  async beginLoad(head: Uint8Array): Promise<void> {
+    try {
+      const request = await this.#request('POST', LOAD, ARCHIVE);
+      if (this.#isDisposed) return void request.destroy();
+      const answered = this.#answered(request);
+      const timer = setTimeout(() => this.#giveUp(), LINGER_MS).unref();
+      const begun = { request, answered, timer, headBytes: head.length };
+      this.#begun = begun;
+      // An answer before the end of the archive is none; whatever is wrong with the engine, who loads hears of it.
+      const forget = () => this.#begun === begun && this.#giveUp();
+      answered.then(forget, forget);
+      request.write(head);
+    } catch {
+      return;
+    }
+  }
+
+  /**
    * Sends an archive of `sizeBytes`, as `docker load` does. The answer is that of the engine: a refusal is an error.
+   * @param archive gives it from the start, each time it is called
    * @throws EXPORT_FAILED when the engine refuses it, ENGINE_UNREACHABLE when it goes away
    */
-  async load(archive: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<void> {
-    const { status, body } = await this.#exchange('POST', '/images/load?quiet=1', { archive, sizeBytes });
+  async load(archive: () => AsyncIterable<Uint8Array>, sizeBytes: number): Promise<void> {
+    const { status, body } =
+      (await this.#continueLoad(archive)) ??
+      (await this.#exchange('POST', LOAD, { archive: archive(), sizeBytes }));
     const error = status === 200 ? streamedError(body) : body;
     if (error !== undefined) throw this.#refused('refuses the image', error);
   }
 
+  /** Undefined where nothing was begun, and where the connection broke since. */
+  async #continueLoad(archive: () => AsyncIterable<Uint8Array>): Promise<Answer | undefined> {
+    const begun = this.#begun;
+    if (!begun) return undefined;
+    clearTimeout(begun.timer);
+    this.#begun = undefined;
+    try {
+      return await sendAll(begun.request, begun.answered, withoutFirst(begun.headBytes, archive()));
+    } catch (error) {
+      throwIfAborted(this.#signal);
+      if (error instanceof BuildError) throw error;
+      return undefined;
+    }
+  }
+
+  #giveUp(): void {
+    clearTimeout(this.#begun?.timer);
+    this.#begun?.request.destroy();
+    this.#begun = undefined;
+  }
+
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
+    this.#giveUp();
     this.#agent?.destroy();
   }
 
@@ -120,27 +180,15 @@ export class EngineClient implements Disposable {
     path: string,
     upload?: { readonly archive: AsyncIterable<Uint8Array>; readonly sizeBytes: number },
   ): Promise<Answer> {
-    throwIfAborted(this.#signal);
-    const { connection } = this.#endpoint;
-    const tls = 'host' in connection ? connection.tls : undefined;
-    const http = tls ? await import('node:https') : await import('node:http');
-    const agent = (this.#agent ??= new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tls }));
-    const request = http.request({
-      ...('host' in connection ? { host: connection.host, port: connection.port } : connection),
-      agent,
-      method,
-      path,
-      signal: this.#signal,
-      headers: {
-        ...('host' in connection ? {} : { host: 'docker' }),
-        'user-agent': 'tsbuild',
-        ...(upload ? { 'content-type': 'application/x-tar', 'content-length': upload.sizeBytes } : {}),
-      },
-    });
+    const headers = upload ? { ...ARCHIVE, 'content-length': upload.sizeBytes } : {};
+    const request = await this.#request(method, path, headers);
     // Unpacking what was sent takes as long as it takes; all else is answered at once.
     if (!upload) request.setTimeout(SILENT_MS, () => request.destroy(new Error('no answer in a minute')));
     try {
-      return await this.#answer(request, upload?.archive);
+      const answered = this.#answered(request);
+      if (upload) return await sendAll(request, answered, upload.archive);
+      request.end();
+      return await answered;
     } catch (error) {
       throwIfAborted(this.#signal);
       if (error instanceof BuildError) throw error;
@@ -151,8 +199,31 @@ export class EngineClient implements Disposable {
     }
   }
 
-  async #answer(request: ClientRequest, archive?: AsyncIterable<Uint8Array>): Promise<Answer> {
-    const answered = new Promise<Answer>((resolve, reject) => {
+  async #request(
+    method: 'GET' | 'POST',
+    path: string,
+    headers: Readonly<Record<string, string | number>>,
+  ): Promise<ClientRequest> {
+    throwIfAborted(this.#signal);
+    const { connection } = this.#endpoint;
+    const tls = 'host' in connection ? connection.tls : undefined;
+    const http = tls ? await import('node:https') : await import('node:http');
+    const agent = (this.#agent ??= new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tls }));
+    return http.request({
+      // Without TLS no name is needed, and Node takes 3 ms to find that out.
+      ...('host' in connection
+        ? { host: connection.host, port: connection.port, ...(tls ? {} : { servername: '' }) }
+        : { ...connection, servername: '' }),
+      agent,
+      method,
+      path,
+      signal: this.#signal,
+      headers: { ...('host' in connection ? {} : { host: 'docker' }), 'user-agent': 'tsbuild', ...headers },
+    });
+  }
+
+  #answered(request: ClientRequest): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
       let response: IncomingMessage | undefined;
       request.once('response', (message) => {
         response = message;
@@ -161,15 +232,6 @@ export class EngineClient implements Disposable {
       request.once('error', reject);
       request.once('close', () => response ?? reject(new Error('the connection was closed')));
     });
-    if (!archive) {
-      request.end();
-      return answered;
-    }
-    const source = readable(archive);
-    // An engine that refuses an archive answers before it took all of it, and hangs up.
-    const [sent, answer] = await Promise.allSettled([pipeline(source, request), answered]);
-    if (answer.status === 'fulfilled') return answer.value;
-    throw sent.status === 'rejected' && sent.reason instanceof BuildError ? sent.reason : answer.reason;
   }
 
   async #read(response: IncomingMessage): Promise<Answer> {
@@ -189,6 +251,27 @@ export class EngineClient implements Disposable {
     return new BuildError('EXPORT_FAILED', `${this.name} ${what}: ${messageOf(body)}`, {
       hint: `ask it with docker -H ${this.#endpoint.address} info, or write an archive with -o type=docker,dest=FILE`,
     });
+  }
+}
+
+const ARCHIVE = { 'content-type': 'application/x-tar' };
+
+async function sendAll(
+  request: ClientRequest,
+  answered: Promise<Answer>,
+  archive: AsyncIterable<Uint8Array>,
+): Promise<Answer> {
+  // An engine that refuses an archive answers before it took all of it, and hangs up.
+  const [sent, answer] = await Promise.allSettled([pipeline(readable(archive), request), answered]);
+  if (answer.status === 'fulfilled') return answer.value;
+  throw sent.status === 'rejected' && sent.reason instanceof BuildError ? sent.reason : answer.reason;
+}
+
+async function* withoutFirst(bytes: number, archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let left = bytes;
+  for await (const chunk of archive) {
+    if (left < chunk.length) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
   }
 }
 

@@ -1,34 +1,78 @@
-import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
-import type { LayerEntry, LayerIndex } from './layer-index.js';
-import { AFTER_ENTRIES, BEFORE_ENTRIES, ListingText } from './listing-text.js';
+import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
+import { replaceByParts } from '../../cache/checked-file.js';
+import { isErrno } from '../sys/libc.js';
+import type { LayerIndex } from './layer-index.js';
+import { encodeListing, ListingBlocks, type ListingPart } from './listing-blocks.js';
 
-/** Characters from which on it pays to find single entries in the text. */
+/** Bytes from which on it pays to find single entries. */
 const LARGE = 1 << 18;
+/** Holds the table of a million entries' listing; a larger one is read again. */
+const TAIL = 1 << 16;
 
-/** The index stored at `path`, or undefined where there is none or it is damaged. */
+/** The index stored at `path`, or undefined where there is none or it is damaged: then it is removed. */
 export function loadLayerIndex(path: string): LayerIndex | undefined {
-  const body = readChecked(path);
-  if (body === undefined) return undefined;
-  return (body.length < LARGE ? undefined : ListingText.of(body)) ?? (JSON.parse(body) as LayerIndex);
+  const index = readLayerIndex(path);
+  const discard = () => rmSync(path, { force: true });
+  if (index instanceof ListingBlocks) index.readBy((part) => readAgain(path, part), discard);
+  if (index !== 'damaged') return index;
+  discard();
+  return undefined;
 }
 
-export function saveLayerIndex(path: string, { entries, impliedDirectories }: LayerIndex): void {
-  const after = `${AFTER_ENTRIES}${JSON.stringify(impliedDirectories)}}`;
-  writeCheckedRows(path, pathsFirst(entries), [BEFORE_ENTRIES, after]);
-}
-
-/** As {@link ListingText} finds them. */
-function* pathsFirst(entries: Iterable<LayerEntry>): Generator<LayerEntry> {
-  for (const entry of entries) {
-    if (firstKey(entry) === 'path') yield entry;
-    else {
-      const { path, ...rest } = entry;
-      yield { path, ...rest };
-    }
+/** The whole, for who only looks. */
+export function wholeLayerIndex(path: string): LayerIndex | 'damaged' | undefined {
+  const index = readLayerIndex(path);
+  if (!(index instanceof ListingBlocks)) return index;
+  index.readBy((part) => readAgain(path, part));
+  try {
+    return { entries: index.entries, impliedDirectories: index.impliedDirectories };
+  } catch {
+    return 'damaged';
   }
 }
 
-function firstKey(value: object): string | undefined {
-  for (const key in value) return key;
-  return undefined;
+function readLayerIndex(path: string): LayerIndex | 'damaged' | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const read = (part: ListingPart) => readPart(fd, part);
+    const listing = ListingBlocks.open(size, read, size < LARGE ? size : TAIL);
+    if (!listing) return 'damaged';
+    if (size < LARGE) return { entries: listing.entries, impliedDirectories: listing.impliedDirectories };
+    return listing;
+  } catch {
+    return 'damaged';
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** No descriptor is kept: a library's process may hold listings for days. */
+function readAgain(path: string, part: ListingPart): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    return readPart(fd, part);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readPart(fd: number, { at, length }: ListingPart): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  for (let done = 0; done < length;) {
+    const count = readSync(fd, bytes, done, length - done, at + done);
+    if (count === 0) throw new RangeError('a listing ends before it says');
+    done += count;
+  }
+  return bytes;
+}
+
+export function saveLayerIndex(path: string, index: LayerIndex): void {
+  replaceByParts(path, encodeListing(index));
 }

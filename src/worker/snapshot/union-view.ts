@@ -1,5 +1,5 @@
 import type { LayerEntry, LayerIndex } from './layer-index.js';
-import { ListingText } from './listing-text.js';
+import { ListingBlocks } from './listing-blocks.js';
 import { baseName, joinPath, parentPath } from './path-order.js';
 import { resolveLinks } from './resolve-links.js';
 
@@ -10,8 +10,6 @@ export interface ViewEntry {
 }
 
 const ROOT: LayerEntry = { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
-/** Looks at single paths from which on it is quicker to read a large listing as a whole. */
-const MOST_LOOKS = 300;
 
 /** A layer's entries by path. Made on the first look and shared by all views of the layer. */
 class LayerMaps {
@@ -33,8 +31,7 @@ class LayerMaps {
 
   get(path: string): LayerEntry | undefined {
     const index = this.#index;
-    if (!(index instanceof ListingText) || index.isRead || this.#found.size >= MOST_LOOKS)
-      return this.#whole().get(path);
+    if (!(index instanceof ListingBlocks) || index.isRead) return this.#whole().get(path);
     let entry = this.#found.get(path);
     if (entry === undefined && !this.#found.has(path)) {
       entry = index.find(path);

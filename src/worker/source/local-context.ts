@@ -31,6 +31,8 @@ export interface LocalContextOptions {
   /** Directory of stat indexes. */
   readonly statRoot: string;
   readonly mode?: ContextMode;
+  /** Called for each file that is read for its digest, since it changed or was never seen. */
+  readonly onRead?: () => void;
 }
 
 /** What is kept of a file's stat: Node's own object takes five times the memory, which counts for a million files. */
@@ -60,6 +62,7 @@ export class LocalContext implements SourceTree {
   readonly #ignorePatterns: readonly string[];
   readonly #index: StatIndex;
   readonly #memo: SelectionMemo;
+  readonly #onRead: (() => void) | undefined;
   #recorder: Recorder | undefined;
   #making: Promise<unknown> = Promise.resolve();
   readonly #recalled = new Map<Digest, Digest>();
@@ -74,8 +77,9 @@ export class LocalContext implements SourceTree {
   constructor(
     directory: string,
     ignorePatterns: readonly string[],
-    { statRoot, mode = 'keep' }: LocalContextOptions,
+    { statRoot, mode = 'keep', onRead }: LocalContextOptions,
   ) {
+    this.#onRead = onRead;
     this.#mode = mode;
     this.directory = directory;
     this.place = `the build context "${directory}"`;
@@ -186,6 +190,7 @@ export class LocalContext implements SourceTree {
 
   async #digestFile(path: string): Promise<Digest> {
     const { stat } = this.#scan(path)!;
+    this.#onRead?.();
     this.#bytesThisTurn += stat.size;
     if (this.#bytesThisTurn > BYTES_PER_TURN) {
       this.#bytesThisTurn = 0;

@@ -1,15 +1,19 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
+import { replaceByParts } from '../../cache/checked-file.js';
+import { quickChecksum } from '../../cache/quick-checksum.js';
 import type { Digest } from '../../oci/digest.js';
+import { baseName, parentPath } from '../snapshot/path-order.js';
 import { FIELDS, type FileIdentity, isSameRow, rowReader, writeRow } from '../sys/file-rows.js';
+import { isAsBefore, type PathTable, type RowCompare } from '../sys/path-table.js';
 import { statFilePath } from './stat-index.js';
 
 /** Selections of fewer paths are quicker to make than to remember. */
 const LEAST_PATHS = 256;
+/** More of them take longer than a turn of the event loop by far. */
+const MANY_PATHS = 1_000;
 /** Looked at without a turn of the event loop. */
 const PART_PATHS = 10_000;
-const ROW_BYTES = FIELDS * Float64Array.BYTES_PER_ELEMENT;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
@@ -29,14 +33,19 @@ export interface SeenList {
   readonly settled: Pick<FileIdentity, 'ctimeMs' | 'ino'> | undefined;
 }
 
-interface Memo {
+type ListRow = readonly [directory: string, names: number, ctimeMs?: number, ino?: number];
+
+interface MemoHead {
   readonly digest: Digest;
-  readonly lists: readonly (readonly [directory: string, names: number, ctimeMs?: number, ino?: number])[];
-  readonly parts: readonly Part[];
+  readonly lists: readonly ListRow[];
+  /** How many paths. */
+  readonly paths: number;
 }
 
-/** Paths joined by NUL, and `FIELDS` doubles for each, base64. */
-type Part = readonly [paths: string, rows: string];
+interface Memo extends MemoHead {
+  /** Directories begin with a slash, which is the context's own. */
+  readonly parts: Iterable<PathTable>;
+}
 
 /**
  * Digests of big selections of a directory, each with the state of every path that was looked at for it. Where all of them are in
@@ -52,9 +61,8 @@ export class SelectionMemo {
   }
 
   async recall(key: Digest): Promise<Digest | undefined> {
-    const body = readChecked(this.#path(key));
-    if (body === undefined) return undefined;
-    const memo = JSON.parse(body) as Memo;
+    const memo = readMemo(this.#path(key));
+    if (memo === undefined) return undefined;
     try {
       return (await this.#isAsSeen(memo)) ? memo.digest : undefined;
     } catch {
@@ -66,39 +74,38 @@ export class SelectionMemo {
   /** Keeps a selection; a store that cannot be written costs time, not the build. */
   keep(key: Digest, digest: Digest, { paths, look, lists }: Seen): void {
     if (paths.size < LEAST_PATHS) return;
-    const seenLists = [...lists].map(([directory, { names, settled }]) =>
+    const seenLists = [...lists].map(([directory, { names, settled }]): ListRow =>
       settled ? [directory, names, settled.ctimeMs, settled.ino] : [directory, names],
     );
-    const head = `{"digest":${JSON.stringify(digest)},"lists":${JSON.stringify(seenLists)},"parts":`;
+    const head: MemoHead = { digest, lists: seenLists, paths: paths.size };
     try {
-      writeCheckedRows(this.#path(key), partsOf(paths, look), [head, '}']);
+      replaceByParts(this.#path(key), encodeMemo(head, partsOf(paths, look)));
     } catch {
       return;
     }
   }
 
-  async #isAsSeen({ parts, lists }: Memo): Promise<boolean> {
+  async #isAsSeen({ paths, lists, parts }: Memo): Promise<boolean> {
+    // What is looked at beside this and is smaller, and may tell that there is work to do, comes first.
+    if (paths > MANY_PATHS) await yieldToEvents();
+    using reader = rowReader('link', paths);
     const now = new Float64Array(FIELDS);
-    const count = parts.reduce((sum, [, packed]) => sum + (packed.length * 3) / 4 / ROW_BYTES, 0);
-    const readRow = rowReader('link', Math.floor(count));
-    const base = `${this.#directory}/`;
+    let entered: string | undefined;
     for (const [directory, names, ctimeMs, ino] of lists) {
-      readRow(now, 0, base + directory);
+      const [parent, name] = placeOf(directory);
+      if (parent !== entered) reader.enter(this.#directory + parent);
+      entered = parent;
+      reader.read(now, 0, name);
       if (now[INO] === ino && now[CTIME] === ctimeMs) continue;
-      if (readdirSync(base + directory).length !== names) return false;
+      if (readdirSync(`${this.#directory}/${directory}`).length !== names) return false;
     }
-    for (const [paths, packed] of parts) {
-      const rows = new Float64Array(Uint8Array.from(Buffer.from(packed, 'base64')).buffer);
-      let at = 0;
-      for (const path of paths.split('\0')) {
-        readRow(now, 0, base + path);
-        if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
-        if (!isSameRow(now, 0, rows, at)) return false;
-        at += FIELDS;
-      }
+    let seen = 0;
+    for (const part of parts) {
+      if (!isAsBefore(part, reader, this.#directory, compareWhatCounts)) return false;
+      seen += part.rows.length / FIELDS;
       await yieldToEvents();
     }
-    return true;
+    return seen === paths;
   }
 
   #path(key: Digest): string {
@@ -122,22 +129,108 @@ function keepWhatCounts(rows: Float64Array, at: number, isHidden: boolean): void
   rows[at + MODE] = isHidden ? mode & S_IFMT : mode;
 }
 
-/** Of a million paths neither all rows nor their text are in memory at once. */
-function* partsOf(paths: Iterable<string>, look: Seen['look']): Generator<Part> {
-  let names: string[] = [];
+const compareWhatCounts: RowCompare = (now, rows, at) => {
+  if (now[MODE] !== 0) keepWhatCounts(now, 0, rows[at] === HIDDEN);
+  return isSameRow(now, 0, rows, at);
+};
+
+/** The directory as {@link Memo} writes it, and the name in it. */
+function placeOf(path: string): [directory: string, name: string] {
+  const parent = parentPath(path);
+  return parent === '' ? ['/', path] : [`/${parent}/`, baseName(path)];
+}
+
+/** Of a million paths neither all rows nor their names are in memory at once. */
+function* partsOf(paths: Iterable<string>, look: Seen['look']): Generator<PathTable> {
   const rows = new Float64Array(PART_PATHS * FIELDS);
-  const part = (): Part => [names.join('\0'), base64(rows.subarray(0, names.length * FIELDS))];
+  let names: string[] = [];
+  let at = 0;
+  let directory: string | undefined;
+  const part = (): PathTable => ({ names: names.join('\0'), rows: rows.subarray(0, at) });
   for (const path of paths) {
-    const at = names.length * FIELDS;
+    const [parent, name] = placeOf(path);
+    if (parent !== directory) names.push(parent);
+    directory = parent;
+    names.push(name);
     const seen = look(path);
     writeRow(rows, at, seen?.stat);
     if (seen) keepWhatCounts(rows, at, seen.hidden);
-    if (names.push(path) < PART_PATHS) continue;
+    at += FIELDS;
+    if (at < rows.length) continue;
     yield part();
     names = [];
+    at = 0;
+    directory = undefined;
   }
-  if (names.length > 0) yield part();
+  if (at > 0) yield part();
 }
 
-const base64 = ({ buffer, byteLength }: Float64Array): string =>
-  Buffer.from(buffer, 0, byteLength).toString('base64');
+const MAGIC = 0x7473_6d31;
+const WORD = 4;
+const ROW_ALIGNMENT = 8;
+
+/**
+ * In the machine's own byte order: magic, the lengths of what follows and a checksum, 32 bits each, then the head; for each part the lengths of its
+ * names and rows, a checksum of the names and a zero, then both. All of it begins at multiples of eight. Damage in rows needs no
+ * search: then some file is not what they say.
+ */
+function* encodeMemo(head: MemoHead, parts: Iterable<PathTable>): Generator<Uint8Array> {
+  const text = padded(JSON.stringify(head), ' ');
+  yield words(MAGIC, text.length, quickChecksum(text), 0);
+  yield text;
+  for (const { names, rows } of parts) {
+    const bytes = padded(names, '\0');
+    yield words(bytes.length, rows.byteLength, quickChecksum(bytes), bytes.length - Buffer.byteLength(names));
+    yield bytes;
+    yield new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+  }
+}
+
+const words = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
+
+/** Whole rows in length. */
+function padded(text: string, by: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([bytes, Buffer.alloc(-bytes.length & (ROW_ALIGNMENT - 1), by)]);
+}
+
+/** Undefined where there is none; one that is damaged is removed. */
+function readMemo(path: string): Memo | undefined {
+  let data: Buffer;
+  try {
+    data = readFileSync(path);
+  } catch {
+    return undefined;
+  }
+  if (data.byteOffset % ROW_ALIGNMENT !== 0) data = Buffer.from(Uint8Array.from(data).buffer);
+  try {
+    const [magic, length, sum] = wordsAt(data, 0);
+    const end = 4 * WORD + length!;
+    const text = data.subarray(4 * WORD, end);
+    if (magic === MAGIC && length === text.length && quickChecksum(text) === sum)
+      return { ...(JSON.parse(text.toString()) as MemoHead), parts: partsIn(data, end) };
+  } catch {
+    // Shorter than it says.
+  }
+  rmSync(path, { force: true });
+  return undefined;
+}
+
+/** @throws RangeError for what is no whole part */
+function* partsIn(data: Buffer, start: number): Generator<PathTable> {
+  for (let at = start; at < data.length;) {
+    const [namesLength, rowsLength, sum, padding] = wordsAt(data, at);
+    const namesAt = at + 4 * WORD;
+    const rowsAt = namesAt + namesLength!;
+    const names = data.subarray(namesAt, rowsAt);
+    at = rowsAt + rowsLength!;
+    if (quickChecksum(names) !== sum) throw new RangeError('names of a memo are damaged');
+    const count = rowsLength! / Float64Array.BYTES_PER_ELEMENT;
+    yield {
+      names: names.toString('utf8', 0, names.length - padding!),
+      rows: new Float64Array(data.buffer, data.byteOffset + rowsAt, count),
+    };
+  }
+}
+
+const wordsAt = (data: Buffer, at: number) => new Uint32Array(data.buffer, data.byteOffset + at, 4);

@@ -53,7 +53,7 @@ export function callLibc(prototype: string, args: readonly unknown[], path?: str
 }
 
 /**
- * A function of libc for many calls in a row, of which the caller tells the witness; when one fails, `lastErrno` tells why.
+ * A function of libc for many calls in a row, of which the caller tells the witness.
  * @throws where libc has no such function
  */
 export function libcFunction(prototype: string): NativeCall {
@@ -63,11 +63,6 @@ export function libcFunction(prototype: string): NativeCall {
     functions.set(prototype, call);
   }
   return call;
-}
-
-/** The code of the last call's failure, such as `ENOENT`. */
-export function lastErrno(): string {
-  return getSystemErrorName(-koffi!.errno());
 }
 
 /** For a function that gives the error's number back. */

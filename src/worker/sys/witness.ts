@@ -3,6 +3,8 @@
  * Node's modules are seen without it; what goes around them has to say so.
  */
 export interface Witness {
+  /** False once something was done that no witness understands: then nobody needs to tell of rows. */
+  readonly watches: boolean;
   /** A look at a file, with its row (`file-rows.ts`), of a link itself or of what it points to. */
   row(how: 'link' | 'file', path: string, rows: Float64Array, at: number): void;
   /** Something was done that no witness understands. */

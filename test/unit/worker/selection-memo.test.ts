@@ -3,6 +3,7 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -219,9 +220,43 @@ describe('a selection that was made before', () => {
     expect((await select()).isMade).to.equal(true);
   });
 
+  it('is looked at in the same way where there are thousands of files', async () => {
+    for (const place of ['tree/a/b', 'tree/c']) {
+      mkdirSync(at(place), { recursive: true });
+      for (let i = 0; i < 2_100; i++) write(`${place}/${i}`, '');
+    }
+    const first = await select();
+    expect(await select()).to.include({ digest: first.digest, isMade: false });
+    for (const change of [
+      () => chmodSync(at('tree/a/b/2099'), 0o600),
+      () => rmSync(at('tree/c/0')),
+      () => renameSync(at('tree/c'), at('tree/d')),
+      () => symlinkSync('d', at('tree/c')),
+      () => rmSync(at('tree/a'), { recursive: true }),
+    ]) {
+      change();
+      expect((await select()).isMade, String(change)).to.equal(true);
+      expect((await select()).isMade).to.equal(false);
+    }
+  });
+
   it('is made again where what was kept is damaged', async () => {
     const first = await select();
     for (const name of readdirSync(statRoot)) writeFileSync(join(statRoot, name), 'x');
     expect((await select()).digest).to.equal(first.digest);
+  });
+
+  it('is right whichever byte of what was kept is another one, or is missing', async () => {
+    const first = await select();
+    const kept = readdirSync(statRoot).map((name) => [name, readFileSync(join(statRoot, name))] as const);
+    for (let round = 0; round < 200; round++) {
+      for (const [name, data] of kept) {
+        const changed = Buffer.from(data);
+        const place = Math.floor(Math.random() * data.length);
+        changed[place]! ^= 1 << (round & 7);
+        writeFileSync(join(statRoot, name), round < 180 ? changed : changed.subarray(0, place));
+      }
+      expect((await select()).digest).to.equal(first.digest);
+    }
   });
 });

@@ -52,13 +52,20 @@ describe('rows of files', () => {
       'second',
       'absent',
       'no/such',
+      'directory/',
     ];
     for (const how of ['link', 'file'] as const) {
-      const [one, many] = [rowReader(how, 1), rowReader(how, MANY)];
+      using one = rowReader(how, 1);
+      using many = rowReader(how, MANY);
       for (const name of names) {
         const rows = new Float64Array(FIELDS * 3);
-        one(rows, 0, path(name));
-        many(rows, FIELDS, path(name));
+        for (const [reader, at] of [
+          [one, 0],
+          [many, FIELDS],
+        ] as const) {
+          reader.enter(`${dir}/${name.slice(0, name.lastIndexOf('/') + 1)}`);
+          reader.read(rows, at, name.slice(name.lastIndexOf('/') + 1));
+        }
         writeRow(
           rows,
           FIELDS * 2,
@@ -68,9 +75,9 @@ describe('rows of files', () => {
         expect(rows.slice(FIELDS * 2), `${how} ${name}`).to.deep.equal(rows.slice(0, FIELDS));
       }
     }
-    expect(() => rowReader('link', MANY)(new Float64Array(FIELDS), 0, join(path('file'), 'x'))).to.throw(
-      'ENOTDIR',
-    );
+    using many = rowReader('link', MANY);
+    many.enter(`${path('file')}/`);
+    expect(() => many.read(new Float64Array(FIELDS), 0, 'x')).to.throw('ENOTDIR');
   });
 });
 

@@ -1,9 +1,17 @@
 import { expect } from 'chai';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LayerEntry, LayerIndex } from '../../../src/worker/snapshot/layer-index.js';
-import { loadLayerIndex, saveLayerIndex } from '../../../src/worker/snapshot/layer-index-file.js';
-import { ListingText } from '../../../src/worker/snapshot/listing-text.js';
+import {
+  loadLayerIndex,
+  saveLayerIndex,
+  wholeLayerIndex,
+} from '../../../src/worker/snapshot/layer-index-file.js';
+import {
+  encodeListing,
+  ListingBlocks,
+  type ListingPart,
+} from '../../../src/worker/snapshot/listing-blocks.js';
 import { comparePaths, parentPath } from '../../../src/worker/snapshot/path-order.js';
 import { UnionView } from '../../../src/worker/snapshot/union-view.js';
 import { Random } from '../../kit/random-build.js';
@@ -79,10 +87,12 @@ describe(`the listing of a large layer (SEED=${SEED})`, () => {
   const path = join(tmpDir(), 'index');
   const random = new Random(SEED);
 
-  function stored(index: LayerIndex): ListingText {
-    saveLayerIndex(path, index);
-    const text = readFileSync(path, 'utf8');
-    return ListingText.of(text.slice(text.indexOf('\n') + 1))!;
+  function stored(index: LayerIndex): ListingBlocks {
+    const bytes = Buffer.concat([...encodeListing(index)]);
+    // Memory of its own begins with a word.
+    const read = ({ at, length }: ListingPart) =>
+      Buffer.from(Uint8Array.from(bytes.subarray(at, at + length)).buffer);
+    return ListingBlocks.open(bytes.length, read, 4 * (3 + random.int(100)))!;
   }
 
   /** Paths that are there, and such that lie before, between, below and after them. */
@@ -124,11 +134,21 @@ describe(`the listing of a large layer (SEED=${SEED})`, () => {
     }
   });
 
-  it('is found whatever comes first in an entry', () => {
-    const [last, first] = ['b', 'a'].map((name) => ({ type: 'file', path: name }) as LayerEntry);
-    const text = stored({ entries: [first!, last!], impliedDirectories: [] });
-    expect(text.find('b')).to.deep.equal(last);
-    expect(text.find('a')).to.deep.equal(first);
+  it('takes one block for a lookup, and finds nothing that is not between two paths', () => {
+    const index = randomIndex(random, 3_000);
+    const bytes = Buffer.concat([...encodeListing(index)]);
+    const reads: number[] = [];
+    const read = ({ at, length }: ListingPart) => {
+      reads.push(length);
+      return Buffer.from(Uint8Array.from(bytes.subarray(at, at + length)).buffer);
+    };
+    const listing = ListingBlocks.open(bytes.length, read, 1 << 16)!;
+    reads.length = 0;
+    const entry = index.entries[2_000]!;
+    expect(listing.find(entry.path)).to.deep.equal(entry);
+    expect(listing.find(`${entry.path}\u0001`)).to.equal(undefined);
+    expect(reads.length).to.be.within(1, 2);
+    expect(Math.max(...reads)).to.be.below(1 << 15);
   });
 
   it('is read as a whole where it is small, and not believed where it is damaged', () => {
@@ -138,12 +158,17 @@ describe(`the listing of a large layer (SEED=${SEED})`, () => {
       [large, true],
     ] as const) {
       saveLayerIndex(path, index);
-      expect(loadLayerIndex(path) instanceof ListingText).to.equal(isText);
+      expect(loadLayerIndex(path) instanceof ListingBlocks).to.equal(isText);
       const data = readFileSync(path);
       const at = random.int(data.length);
       data[at] = data[at]! ^ 1;
       writeFileSync(path, data);
+      expect(wholeLayerIndex(path), `byte ${at}`).to.equal('damaged');
+      const read = loadLayerIndex(path);
+      if (read) expect(() => read.entries).to.throw('was damaged');
+      expect(existsSync(path)).to.equal(false);
       expect(loadLayerIndex(path)).to.equal(undefined);
+      expect(wholeLayerIndex(path)).to.equal(undefined);
     }
   });
 });
