@@ -65,15 +65,30 @@ const outside = [
   'xz-decompress',
   'unbzip2-stream',
 ];
-/** See src/oci/tar/header-codec.ts. */
-const withHeaderCodec = {
-  name: 'header-codec',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /\/src\/oci\/tar\/header-codec\.ts$/ }, () => {
-      const file = join(dirname(createRequire(import.meta.url).resolve('tar-stream')), 'headers.js');
-      const contents = `export const loadHeaderCodec = () => require(${JSON.stringify(file)});`;
-      return { contents, resolveDir: root };
-    }),
+const directoryOf = (name) => dirname(createRequire(import.meta.url).resolve(name));
+/** Files of packages in place of the whole: see src/oci/tar/header-codec.ts and src/oci/registry/dispatchers.ts. */
+const withParts = {
+  name: 'parts-of-packages',
+  setup: ({ onLoad }) => {
+    const inPlaceOf = (filter, contents) => onLoad({ filter }, () => ({ contents, resolveDir: root }));
+    const codec = JSON.stringify(join(directoryOf('tar-stream'), 'headers.js'));
+    inPlaceOf(
+      /\/src\/oci\/tar\/header-codec\.ts$/,
+      `export const loadHeaderCodec = () => require(${codec});`,
+    );
+    const of = (name) => `require(${JSON.stringify(join(directoryOf('undici'), 'lib', name))})`;
+    inPlaceOf(
+      /\/src\/oci\/registry\/dispatchers\.ts$/,
+      `const dispatchers = {
+        get Agent() { return ${of('dispatcher/agent.js')} },
+        get EnvHttpProxyAgent() { return ${of('dispatcher/env-http-proxy-agent.js')} },
+      };
+      export const loadDispatchers = async () => {
+        ${of('dispatcher/dispatcher.js')}.prototype.request = ${of('api/api-request.js')};
+        return dispatchers;
+      };`,
+    );
+  },
 };
 const common = {
   absWorkingDir: root,
@@ -93,7 +108,7 @@ await Promise.all([
     outfile: 'dist/cli.cjs',
     format: 'cjs',
     external: outside,
-    plugins: [withHeaderCodec],
+    plugins: [withParts],
     // A script that vm compiles has no loader for import().
     supported: { 'dynamic-import': false },
     minifySyntax: true,
@@ -112,7 +127,7 @@ await Promise.all([
       outfile,
       format: 'cjs',
       external: outside,
-      plugins: [withHeaderCodec],
+      plugins: [withParts],
       minifySyntax: true,
       minifyWhitespace: true,
     }),

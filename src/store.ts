@@ -1,3 +1,4 @@
+import { writeAccount } from './prune/account.js';
 import { ContentStore } from './cache/content-store.js';
 import { ImageStore } from './cache/image-store.js';
 import { type Lease, takeLease } from './cache/leases.js';
@@ -41,6 +42,8 @@ export function openStore(
 ): Store {
   const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
   const lease = takeLease(state.leases);
+  // So that what the first build takes need not be measured.
+  if (state.isNew) writeAccount(state, 0);
   recoverStore(state);
   openStates.add(state);
   const lock = createLockAcquirer(state.locks);

@@ -1,17 +1,9 @@
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { type Digest, digestFromHash, digestHex, digestOf } from '../oci/digest.js';
 import { processStamp } from './process-stamp.js';
+import { writeAll } from './write-all.js';
 
 /**
  * Small files that tell whether they are whole: the first line is the sha256 of the rest. A file that does not verify is
@@ -121,10 +113,6 @@ function* encoded(texts: Iterable<string>): Generator<Buffer> {
       at += read;
     }
   }
-}
-
-function writeAll(fd: number, data: Uint8Array, position: number): void {
-  for (let at = 0; at < data.length;) at += writeSync(fd, data, at, data.length - at, position + at);
 }
 
 /** Gives a file new text, whole or not at all; nothing stays behind when the disk is full. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BuildError } from '../errors.js';
@@ -45,6 +45,8 @@ export interface StateRoot {
   readonly trash: string;
   /** Scratch space of running processes: `<stamp>-<random>/…`; of a killed one, the next process removes it. */
   readonly work: string;
+  /** Nothing was in it when this process opened it. */
+  readonly isNew: boolean;
 }
 
 /** `--root`, else `$TSBUILD_ROOT`, else the place for the user. `realUid` is the uid outside of a user namespace. */
@@ -58,7 +60,7 @@ export function stateRootPath(option: string | undefined, env: NodeJS.ProcessEnv
 /** Opens or makes the state root. @throws STORE_VERSION for a newer layout, STORE_FAILED when it cannot be made */
 export function openStateRoot(path: string): StateRoot {
   const versionFile = join(path, 'version');
-  const state: StateRoot = {
+  const state = {
     path,
     content: join(path, 'content'),
     records: join(path, 'records'),
@@ -78,6 +80,7 @@ export function openStateRoot(path: string): StateRoot {
     leases: join(path, 'leases'),
     trash: join(path, 'trash'),
     work: join(path, 'work'),
+    isNew: false,
   };
   const version = readVersion(versionFile);
   if (version === LAYOUT_VERSION) return state;
@@ -90,6 +93,7 @@ export function openStateRoot(path: string): StateRoot {
       },
     );
   }
+  const isNew = !existsSync(state.content);
   try {
     for (const dir of [
       state.content,
@@ -119,7 +123,7 @@ export function openStateRoot(path: string): StateRoot {
       hint: 'choose a directory you may write with --root or TSBUILD_ROOT',
     });
   }
-  return state;
+  return { ...state, isNew };
 }
 
 function readVersion(file: string): number | undefined {

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
+import { writeAll } from '../cache/write-all.js';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { digestOfJson } from '../oci/digest.js';
 import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
@@ -92,8 +93,4 @@ function* copyBlob(path: string, size: number, target: number, buffer: Buffer): 
   } finally {
     closeSync(source);
   }
-}
-
-function writeAll(fd: number, data: Uint8Array): void {
-  for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { BuildError, throwIfAborted } from '../../errors.js';
+import { loadDispatchers } from './dispatchers.js';
 import { steady } from './steady.js';
 
 export interface HttpRequest {
@@ -37,17 +38,18 @@ const agents = new Map<string, Promise<Dispatcher>>();
  */
 export async function sendHttp(request: HttpRequest): Promise<HttpResponse> {
   throwIfAborted(request.signal);
-  const { request: send } = await import('undici');
   const dispatcher = await agentFor(request);
+  const { origin, host, pathname, search } = new URL(request.url);
   try {
-    const answer = await send(request.url, {
+    const answer = await dispatcher.request({
+      origin,
+      path: pathname + search,
       method: request.method,
       headers: { 'user-agent': 'tsbuild', ...request.headers },
       body: (request.body ?? null) as never,
       signal: request.signal,
-      dispatcher,
     });
-    const body = steady(answer.body as AsyncIterable<Uint8Array>, new URL(request.url).host);
+    const body = steady(answer.body as AsyncIterable<Uint8Array>, host);
     const header = (name: string) => {
       const value = answer.headers[name];
       return Array.isArray(value) ? value[0] : value;
@@ -97,7 +99,7 @@ function agentFor({ insecure = false, ca }: HttpRequest): Promise<Dispatcher> {
 
 /** Proxies come from HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Own authorities come beside the usual ones. */
 async function createAgent(insecure: boolean, caFile: string | undefined): Promise<Dispatcher> {
-  const { Agent, EnvHttpProxyAgent } = await import('undici');
+  const undici = await loadDispatchers();
   const extra = [caFile, process.env['TSBUILD_EXTRA_CA_CERTS']].flatMap((file) =>
     file ? readCertificates(file, file === caFile) : [],
   );
@@ -109,7 +111,9 @@ async function createAgent(insecure: boolean, caFile: string | undefined): Promi
   const options = { connect, bodyTimeout: IDLE_MS, headersTimeout: IDLE_MS, keepAliveTimeout: 1000 };
   const env = process.env;
   const hasProxy = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].some((name) => env[name]);
-  return hasProxy ? new EnvHttpProxyAgent({ ...options, requestTls: connect } as never) : new Agent(options);
+  return hasProxy
+    ? new undici.EnvHttpProxyAgent({ ...options, requestTls: connect } as never)
+    : new undici.Agent(options);
 }
 
 function readCertificates(file: string, isRequired: boolean): string[] {
