@@ -9,17 +9,16 @@ export interface PathTable {
 /** Compares the row of what is there now, at 0, with the table's at `at`; it may take out of the former what does not count. */
 export type RowCompare = (now: Float64Array, rows: Float64Array, at: number) => boolean;
 
-const compareAll: RowCompare = (now, rows, at) => isSameRow(now, 0, rows, at);
-
 /**
  * Whether all is as the table says. @throws errors other than absence
  * @param base goes before each directory
+ * @param compare where not all of a row counts
  */
 export function isAsBefore(
   { names, rows }: PathTable,
   reader: RowReader,
   base = '',
-  compare: RowCompare = compareAll,
+  compare?: RowCompare,
 ): boolean {
   if (names === '') return rows.length === 0;
   const now = new Float64Array(FIELDS);
@@ -30,7 +29,7 @@ export function isAsBefore(
       continue;
     }
     reader.read(now, 0, name);
-    if (!compare(now, rows, at)) return false;
+    if (!(compare ? compare(now, rows, at) : isSameRow(now, 0, rows, at))) return false;
     at += FIELDS;
   }
   return at === rows.length;
