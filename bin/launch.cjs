@@ -172,11 +172,13 @@ function start() {
     if (status !== 0) return;
     // What this run did not call of a cache that was taken stays in it, unless it took long.
     const isTaken = cachedData !== undefined && !script.cachedDataRejected;
-    const all = new Set([...(isTaken ? usedBefore : []), ...used]);
     const isAged = process.uptime() > AGED_SEC;
-    const isBetter = all.delete(AGED) && !isAged;
-    if (isTaken && !isBetter && [...all].every((one) => usedBefore.includes(one))) return;
-    writeCache(script.createCachedData(), isAged ? [...all, AGED] : [...all]);
+    const wasAged = usedBefore.includes(AGED);
+    if (isTaken && (isAged || !wasAged) && [...used].every((one) => usedBefore.includes(one))) return;
+    // Of what an aged one lacks, this run knows only what it used itself.
+    const all = new Set([...(isTaken && (isAged || !wasAged) ? usedBefore : []), ...used]);
+    if (isAged) all.add(AGED);
+    writeCache(script.createCachedData(), [...all]);
   });
   // Nothing is left to do: without that, Node gives all memory back piece by piece before the kernel takes the rest.
   process.once('beforeExit', () => process.exit());

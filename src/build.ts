@@ -135,7 +135,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     remoteSources: remote,
     contexts: input.directories,
     contextMode: options.contextMode ?? 'keep',
-    ...(earlyLoad ? { onContextRead: () => earlyLoad.begin() } : {}),
+    ...(earlyLoad ? { onContextChange: () => earlyLoad.begin() } : {}),
     lock: store.lock,
     secret,
     sshSocket: (id) => agents.socket(id),

@@ -125,7 +125,8 @@ export class ContentStore {
       const hash = known ? undefined : createHash(algorithm);
       const guard = createSpaceGuard(temporary);
       let size = 0;
-      // Without threads: handing a chunk to one and back takes three times as long as the chunk itself.
+      // Without threads: handing a chunk to one and back takes three times as long as writing it. While a slow disk takes one, the
+      // process does nothing else.
       const fd = openSync(temporary, 'wx');
       try {
         expected.follower?.opened(temporary);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BuildError } from '../errors.js';
@@ -15,7 +15,7 @@ export interface StateRoot {
   readonly records: string;
   /** Stat indexes of local contexts. */
   readonly stat: string;
-  /** Layers: `<diffID hex>/fs` (overlay upper form) and `<diffID hex>/index` (listing). */
+  /** Layers: `<diffID hex>/fs` (overlay upper form) and `<diffID hex>/listing`. */
   readonly snapshots: string;
   /** What identifies the archives that were written, by their places. */
   readonly archives: string;
@@ -93,7 +93,7 @@ export function openStateRoot(path: string): StateRoot {
       },
     );
   }
-  const isNew = !existsSync(state.content);
+  const isNew = isEmpty(path);
   try {
     for (const dir of [
       state.content,
@@ -124,6 +124,14 @@ export function openStateRoot(path: string): StateRoot {
     });
   }
   return { ...state, isNew };
+}
+
+function isEmpty(directory: string): boolean {
+  try {
+    return readdirSync(directory).length === 0;
+  } catch {
+    return true;
+  }
 }
 
 function readVersion(file: string): number | undefined {

@@ -12,6 +12,7 @@ import { throwIfAborted } from '../errors.js';
 import { type Descriptor, isIndexType, layerCompression } from '../oci/descriptor.js';
 import { parseIndex, parseManifest } from '../oci/image-documents.js';
 import { parseReference } from '../oci/reference.js';
+import { isWholeMemo } from '../worker/source/selection-memo.js';
 import { wholeLayerIndex } from '../worker/snapshot/layer-index-file.js';
 import { type Damage, setAside } from './damage.js';
 import { layerDifferences } from './layer-check.js';
@@ -42,7 +43,7 @@ export async function checkStore(options: StoreCheckOptions): Promise<StoreCheck
   const images = await check.images();
   const records = await check.checkedFiles('record', options.state.records, 2);
   const layers = await check.layers();
-  await check.checkedFiles('stat index', options.state.stat, 1);
+  await check.checkedFiles('stat index', options.state.stat, 1, isWholeStatFile);
   const sources = check.urls();
   return { counts: { blobs, images, records, layers, sources }, damages: check.damages };
 }
@@ -106,20 +107,23 @@ class Check {
   }
 
   /** @param depth levels of directories down to the files */
-  async checkedFiles(kind: 'record' | 'stat index', directory: string, depth: number): Promise<number> {
+  async checkedFiles(
+    kind: 'record' | 'stat index',
+    directory: string,
+    depth: number,
+    isWhole: (path: string) => boolean = isWholeText,
+  ): Promise<number> {
     let count = 0;
     for (const name of namesIn(directory)) {
       const path = join(directory, name);
       if (depth > 1) {
-        count += await this.checkedFiles(kind, path, depth - 1);
+        count += await this.checkedFiles(kind, path, depth - 1, isWhole);
         continue;
       }
       if (!/^[0-9a-f]+$/.test(name)) continue;
       count += 1;
       if (count % 1000 === 0) await this.#turn();
-      const text = textIfThere(path);
-      if (text !== undefined && checkedBody(text) === undefined)
-        this.#damaged(kind, path, 'does not have the checksum of its first line');
+      if (!isWhole(path)) this.#damaged(kind, path, 'does not have its checksum');
     }
     return count;
   }
@@ -137,7 +141,7 @@ class Check {
   }
 
   #layer(path: string): void {
-    const index = wholeLayerIndex(join(path, 'index'));
+    const index = wholeLayerIndex(join(path, 'listing'));
     const hasDirectory = statSync(join(path, 'fs'), { throwIfNoEntry: false }) !== undefined;
     if (index === undefined) {
       // Removed while we looked, or a directory whose listing was lost.
@@ -214,4 +218,15 @@ function manifestProblem(
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** One that was removed meanwhile is none that is damaged. */
+function isWholeText(path: string): boolean {
+  const text = textIfThere(path);
+  return text === undefined || checkedBody(text) !== undefined;
+}
+
+/** What is known of files, or what was looked at for a selection. */
+function isWholeStatFile(path: string): boolean {
+  return isWholeMemo(path) || isWholeText(path);
 }

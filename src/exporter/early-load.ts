@@ -7,6 +7,9 @@ import { archiveHead } from './archive.js';
  * as long for that as a small step takes to run. What is sent is the same for every image.
  */
 export class EarlyLoad implements Disposable {
+  /** Begun by this process and neither used nor given up: of many targets that are built at once one begins. */
+  static #isAnyBegun = false;
+
   readonly #endpoint: EngineEndpoint;
   readonly #signal: AbortSignal;
   #client: EngineClient | undefined;
@@ -30,8 +33,8 @@ export class EarlyLoad implements Disposable {
 
   /** Once for a build; whatever is wrong with the engine, the export says it. */
   begin(): void {
-    if (this.#isBegun) return;
-    this.#isBegun = true;
+    if (this.#isBegun || EarlyLoad.#isAnyBegun) return;
+    this.#isBegun = EarlyLoad.#isAnyBegun = true;
     this.#client = new EngineClient(this.#endpoint, this.#signal);
     void this.#client.beginLoad(archiveHead());
   }
@@ -45,5 +48,6 @@ export class EarlyLoad implements Disposable {
 
   [Symbol.dispose](): void {
     this.#client?.[Symbol.dispose]();
+    if (this.#isBegun) EarlyLoad.#isAnyBegun = false;
   }
 }

@@ -41,8 +41,7 @@ export async function loadIntoEngine(
 ): Promise<void> {
   using engine = deps.earlyLoad?.take(endpoint) ?? new EngineClient(endpoint, deps.signal);
   const load: Load = { images, tree, engine, deps };
-  const found = await find(load);
-  if (await isNamed(found, load)) {
+  if (await isThere(load)) {
     const whole = account(layersOf(tree));
     return deps.onNote(`${engine.name} has this image already, with ${whole}: nothing was sent`);
   }
@@ -54,7 +53,7 @@ export async function loadIntoEngine(
   const store = await engine.store();
   const isOnePlatform = store === 'chains' || engine.name !== 'Docker';
   if (images.length > 1 && isOnePlatform) throw onePlatformOnly(engine.name);
-  const known = store === 'unknown' ? new Set<Digest>() : await knownBlobs(store, found, load);
+  const known = store === 'unknown' ? new Set<Digest>() : await knownBlobs(store, load);
   if (known.size > 0 && (await sendWithout(known, load))) return deps.onNote(sentNote(known, load));
   await send(new Set(), load);
   if (await isThere(load)) return deps.onNote(sentNote(new Set(), load));
@@ -65,11 +64,9 @@ export async function loadIntoEngine(
 
 /** Whether the engine has the image, whole and under all of its names; it is given the names that it lacks. */
 async function isThere(load: Load): Promise<boolean> {
-  return isNamed(await find(load), load);
-}
-
-async function isNamed({ image, named }: Found, { engine, deps }: Load): Promise<boolean> {
+  const { image, named } = await find(load);
   if (!image) return false;
+  const { engine, deps } = load;
   for (const [i, name] of deps.names.entries())
     if (named[i]?.id !== image.id) await engine.tag(image.id, name);
   return true;
@@ -92,12 +89,8 @@ function isImage({ id, wholeManifests }: EngineImage, { root, platforms }: Store
 }
 
 /** Layers that need not be sent, by the digests of their blobs. */
-async function knownBlobs(
-  store: 'chains' | 'blobs',
-  { named }: Found,
-  load: Load,
-): Promise<ReadonlySet<Digest>> {
-  const { tree, engine } = load;
+async function knownBlobs(store: 'chains' | 'blobs', load: Load): Promise<ReadonlySet<Digest>> {
+  const { tree, engine, deps } = load;
   const known = new Set<Digest>();
   const look = async (image: EngineImage | undefined): Promise<void> => {
     if (!image) return;
@@ -106,7 +99,7 @@ async function knownBlobs(
   };
   const isWorthAsking = () =>
     totalBytes(layersOf(tree).filter(({ digest }) => !known.has(digest))) > NOT_WORTH_ASKING_BYTES;
-  for (const image of named) await look(image);
+  for (const name of deps.names) await look(await engine.image(familiar(name)));
   if (!isWorthAsking()) return known;
   for (const id of (await engine.imageIds()).slice(0, MOST_IMAGES_ASKED)) {
     await look(await engine.image(id));

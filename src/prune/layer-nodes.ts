@@ -48,7 +48,7 @@ export function layerNodes({ state, content, records, held }: LayerNodeOptions):
   for (const node of nodes.values()) {
     for (const blob of rememberedBlobs(join(state.snapshots, digestHex(node.diffId)))) node.blobs.add(blob);
     const times = [...node.blobs].map((blob) => modifiedMs(content.path(blob)));
-    const listing = modifiedMs(join(state.snapshots, digestHex(node.diffId), 'index'));
+    const listing = modifiedMs(join(state.snapshots, digestHex(node.diffId), 'listing'));
     node.lastUsedMs = Math.max(node.lastUsedMs, listing, ...times);
     node.images = [...new Set([...node.blobs].flatMap((blob) => held.get(blob) ?? []))];
   }
@@ -124,7 +124,7 @@ export function layerItems(
       diffId: node.diffId,
       // Who makes the layer again marks its listing and its blob, whatever records there are.
       markers: [
-        join(directory, 'index'),
+        join(directory, 'listing'),
         ...[...node.blobs].map((blob) => content.path(blob)),
         ...[...node.records].map((key) => recordPath(state.records, key)),
       ],

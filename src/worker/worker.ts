@@ -29,8 +29,8 @@ export interface WorkerOptions {
   /** Directories by the name in `local://name`. */
   readonly contexts: ReadonlyMap<string, string>;
   readonly contextMode: ContextMode;
-  /** A file of a context is new, or is not what it was. */
-  readonly onContextRead?: () => void;
+  /** A file of a context is not what it was. */
+  readonly onContextChange?: () => void;
   readonly lock: LockAcquirer;
   /** Fills a new directory of a cache mount from elsewhere. */
   readonly restoreCacheMount?: CacheMountDependencies['restoreCacheMount'];
@@ -101,7 +101,7 @@ export function createWorker(options: WorkerOptions): Worker {
       opened = new LocalContext(directory, ignorePatterns, {
         statRoot: state.stat,
         mode: options.contextMode,
-        ...(options.onContextRead ? { onRead: options.onContextRead } : {}),
+        ...(options.onContextChange ? { onChange: options.onContextChange } : {}),
       });
       local.set(key, opened);
     }

@@ -312,9 +312,17 @@ describe('images in other tools', function () {
           local.before = async (method, path) => void heard.push(`${method} ${path}`);
         });
 
-        it('sends the rest of it to what unpacks it already', async () => {
+        /** A context whose files are known by their times, with its image in the engine. */
+        async function knownContext(): Promise<string> {
           const context = contextOf('one\n');
+          // What is younger is not remembered.
+          await sleep(2_100);
           await load([context, '-t', 'app', '--load']);
+          return context;
+        }
+
+        it('sends the rest of it to what unpacks it already', async () => {
+          const context = await knownContext();
           writeFileSync(join(context, 'src'), 'three\n');
           const { log } = await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
           expect(heard[0]).to.equal('POST /images/load?quiet=1');
@@ -326,24 +334,24 @@ describe('images in other tools', function () {
           expect(temporary()).to.deep.equal([]);
         });
 
-        it('does not begin for an image of which nothing changed', async () => {
-          const context = contextOf('one\n');
-          await load([context, '-t', 'app', '--load']);
-          // Files that are younger are read once more.
-          await sleep(2_100);
-          await load([context, '-t', 'app', '--load']);
-          await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
+        it('does not begin for a context that is new, or of which nothing changed', async () => {
+          await load([contextOf('new\n'), '-t', 'app', '--load'], `unix://${local.host}`);
+          expect(heard[0]).to.match(/^GET/);
+          heard.length = 0;
+          await load([await knownContext(), '-t', 'app', '--load'], `unix://${local.host}`);
           expect(heard.filter((one) => one.startsWith('POST'))).to.deep.equal([]);
         });
 
         it('loads anew where the engine answered, or hung up, meanwhile', async () => {
+          const context = await knownContext();
           for (const [text, refusal] of [
             ['four\n', 503],
             ['five\n', 0],
           ] as const) {
             let loads = 0;
             local.refuse = (_, path) => (path.includes('/load') && ++loads === 1 ? refusal : undefined);
-            await load([contextOf(text), '-t', 'app', '--load'], `unix://${local.host}`);
+            writeFileSync(join(context, 'src'), text);
+            await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
             local.refuse = () => undefined;
             expect(loads).to.equal(2);
             expect(await run('app')).to.equal(text);
@@ -355,14 +363,20 @@ describe('images in other tools', function () {
             Dockerfile: 'FROM alpine\nARG end=true\nCOPY src /\nRUN sleep 2 && $end\n',
             src: 'six\n',
           });
+          await sleep(2_100);
+          await load([context, '-t', 'app', '--load']);
+          writeFileSync(join(context, 'src'), 'seven\n');
           const env = { DOCKER_HOST: engine!.host };
           const failed = await tsbuild.run([context, '--load', '--build-arg', 'end=false'], { env });
           expect(failed.status, failed.stderr).to.equal(1);
           expect(temporary()).to.deep.equal([]);
+          writeFileSync(join(context, 'src'), 'eight\n');
           const { log } = await load([context, '-t', 'app', '--load'], `unix://${local.host}`);
-          expect(log).to.match(/sent \d layers/);
+          expect(heard[0]).to.equal('POST /images/load?quiet=1');
+          expect(heard.filter((one) => one.startsWith('POST'))).to.have.length(2);
+          expect(log).to.match(/sent \d layers?/);
           expect(await engine!.must('run', '--rm', '--network', 'host', 'app', 'cat', '/src')).to.equal(
-            'six\n',
+            'eight\n',
           );
           expect(temporary()).to.deep.equal([]);
         });

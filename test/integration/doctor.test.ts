@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync, statSync, writeFileSync, chmodSync, lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { StoreCheck } from '../../src/doctor.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, tsbuildIn } from '../kit/cli.js';
@@ -116,7 +117,7 @@ describe('doctor', () => {
       'a listing',
       'layer',
       /listing does not have its checksum/,
-      () => flipByte(join(madeFile(), '../../../index')),
+      () => flipByte(join(madeFile(), '../../../listing')),
     ],
     ['every record', 'record', /checksum/, () => filesIn(join(root, 'records')).forEach(flipByte)],
     [
@@ -161,6 +162,26 @@ describe('doctor', () => {
       expect((await checkStore()).check.damages).to.deep.equal([]);
     });
   }
+
+  it('knows what was looked at for a selection of many files, and where that is damaged', async () => {
+    const tree = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`tree/f${i}`, `${i}`]));
+    const many = makeContext({ Dockerfile: 'FROM scratch\nCOPY tree /tree\n', ...tree });
+    // What is younger is not remembered.
+    await sleep(2_100);
+    await tsbuild.must(['build', many, '-q']);
+    const large = filesIn(join(root, 'stat')).filter((path) => statSync(path).size > 10_000);
+    const memos = large.filter((path) => readFileSync(path).subarray(0, 4).includes('1mst'));
+    expect(memos).to.have.length(1);
+    expect((await checkStore()).check.damages).to.deep.equal([]);
+
+    const data = readFileSync(memos[0]!);
+    data[30]! ^= 1;
+    writeFileSync(memos[0]!, data);
+    const { status, check } = await checkStore();
+
+    expect(status).to.equal(4);
+    expect(check.damages.map(({ kind }) => kind)).to.deep.equal(['stat index']);
+  });
 
   it('reads no contents with --quick', async () => {
     flipByte(madeFile());

@@ -1,7 +1,17 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { makeBaseRootfs } from '../kit/base-image.js';
@@ -109,6 +119,46 @@ describe('big layers of pulled images', function () {
     ]);
     const opened = systemCallsOf(trace).filter(({ text }) => text.includes('unpack-thread.cjs'));
     expect(opened, 'threads').not.to.have.length(0);
+  });
+
+  it('are listed anew where their listing is lost or none, and after a build that found it damaged', async () => {
+    const many = Array.from({ length: 2_000 }, (_, i) => ({ name: `many/${'0'.repeat(80)}${i}`, body: '' }));
+    const above = rawTar({ name: 'many/', flag: '5' }, ...many, { name: 'more', body: noise });
+    serveImage(registry, 'x', { layers: [packed(baseLayer()), packed(above)] });
+    const root = tmpDir();
+    const tsbuild = tsbuildIn(root);
+    await tsbuild.must([context('RUN true'), '-q']);
+    const listings = readdirSync(join(root, 'snapshots'))
+      .filter((layer) => existsSync(join(root, 'snapshots', layer, 'fs')))
+      .map((layer) => join(root, 'snapshots', layer, 'listing'));
+    const copy = (text: string) => {
+      const dir = context('COPY f /many/');
+      writeFileSync(join(dir, 'f'), text);
+      return tsbuild.run([dir, '-t', 'copied', '-q']);
+    };
+    const changes: readonly (readonly [what: string, status: number, change: (path: string) => void])[] = [
+      ['lost', 0, (path) => rmSync(path)],
+      ['none', 0, (path) => writeFileSync(path, `${'0'.repeat(64)}\n{"entries":[],"impliedDirectories":[]}`)],
+      [
+        'damaged',
+        4,
+        (path) => {
+          const data = readFileSync(path);
+          data[30]! ^= 1;
+          writeFileSync(path, data);
+        },
+      ],
+    ];
+    expect(listings).to.have.length.of.at.least(2);
+    for (const [what, status, change] of changes) {
+      listings.forEach(change);
+      const first = await copy(`${what}\n`);
+      expect(first.status, first.stderr).to.equal(status);
+      if (status !== 0) expect(first.stderr).to.contain('[STORE_DAMAGED');
+      const second = await copy(`${what} again\n`);
+      expect(second.status, second.stderr).to.equal(0);
+      expect((await tsbuild.must(['run', 'copied', 'cat', '/many/f'])).stdout).to.equal(`${what} again\n`);
+    }
   });
 
   const wrong: [

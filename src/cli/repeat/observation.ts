@@ -42,8 +42,12 @@ export class Observation {
     return this.#reason;
   }
 
+  /** What was seen until then is forgotten: of many files it takes megabytes. */
   unrepeatable(reason: string): void {
-    this.#reason ??= reason;
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.links.clear();
+    this.files.clear();
   }
 
   /** `stat` as it was before the file was read; undefined for what is not there. */

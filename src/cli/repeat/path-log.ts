@@ -3,11 +3,16 @@ import type { PathTable } from '../../worker/sys/path-table.js';
 
 /** Looks at paths in their order, each with the row of what was there. Adding one costs next to nothing. */
 export class PathLog {
-  readonly #paths: string[] = [];
+  #paths: string[] = [];
   #rows = new Float64Array(64 * FIELDS);
 
   get size(): number {
     return this.#paths.length;
+  }
+
+  clear(): void {
+    this.#paths = [];
+    this.#rows = new Float64Array(FIELDS);
   }
 
   add(path: string, stat: FileIdentity | undefined): void {

@@ -117,7 +117,6 @@ export class EngineClient implements Disposable {
   async beginLoad(head: Uint8Array): Promise<void> {
     try {
       const request = await this.#request('POST', LOAD, ARCHIVE);
-      if (this.#isDisposed) return void request.destroy();
       const answered = this.#answered(request);
       const timer = setTimeout(() => this.#giveUp(), LINGER_MS).unref();
       const begun = { request, answered, timer, headBytes: head.length };
@@ -208,6 +207,7 @@ export class EngineClient implements Disposable {
     const { connection } = this.#endpoint;
     const tls = 'host' in connection ? connection.tls : undefined;
     const http = tls ? await import('node:https') : await import('node:http');
+    if (this.#isDisposed) throw new Error('the client was disposed');
     const agent = (this.#agent ??= new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tls }));
     return http.request({
       // Without TLS no name is needed, and Node takes 3 ms to find that out.

@@ -1,12 +1,13 @@
-import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
 import { replaceByParts } from '../../cache/checked-file.js';
+import { BuildError } from '../../errors.js';
 import { isErrno } from '../sys/libc.js';
 import type { LayerIndex } from './layer-index.js';
-import { encodeListing, ListingBlocks, type ListingPart } from './listing-blocks.js';
+import { encodeListing, isDamage, ListingBlocks, type ListingPart } from './listing-blocks.js';
 
 /** Bytes from which on it pays to find single entries. */
 const LARGE = 1 << 18;
-/** Holds the table of a million entries' listing; a larger one is read again. */
+/** Holds the table of some 60,000 entries; that of a larger listing is read for itself. */
 const TAIL = 1 << 16;
 
 /** The index stored at `path`, or undefined where there is none or it is damaged: then it is removed. */
@@ -26,8 +27,9 @@ export function wholeLayerIndex(path: string): LayerIndex | 'damaged' | undefine
   index.readBy((part) => readAgain(path, part));
   try {
     return { entries: index.entries, impliedDirectories: index.impliedDirectories };
-  } catch {
-    return 'damaged';
+  } catch (error) {
+    if (error instanceof BuildError) return 'damaged';
+    throw error;
   }
 }
 
@@ -46,8 +48,9 @@ function readLayerIndex(path: string): LayerIndex | 'damaged' | undefined {
     if (!listing) return 'damaged';
     if (size < LARGE) return { entries: listing.entries, impliedDirectories: listing.impliedDirectories };
     return listing;
-  } catch {
-    return 'damaged';
+  } catch (error) {
+    if (isDamage(error) || error instanceof BuildError) return 'damaged';
+    throw error;
   } finally {
     closeSync(fd);
   }
@@ -71,6 +74,11 @@ function readPart(fd: number, { at, length }: ListingPart): Buffer {
     done += count;
   }
   return bytes;
+}
+
+/** Where there is none yet: others may be reading blocks of one that is there. */
+export function addLayerIndex(path: string, index: LayerIndex): void {
+  if (!existsSync(path)) saveLayerIndex(path, index);
 }
 
 export function saveLayerIndex(path: string, index: LayerIndex): void {

@@ -2,7 +2,7 @@ import { type Digest, TextHash } from '../../oci/digest.js';
 
 /**
  * The listing of one layer: what its tar says, entry by entry, so that lookups, COPY --from, digests and exports need
- * neither a mount nor a directory. Kept beside the layer as `snapshots/<diffID hex>/index`.
+ * neither a mount nor a directory. Kept beside the layer as `snapshots/<diffID hex>/listing`.
  */
 export interface LayerIndex {
   /** Sorted by path components ('/' orders below every other byte), each path once; the last tar entry of a path wins. */

@@ -17,7 +17,7 @@ import { compressLayer, readParts } from './compress-layer.js';
 import { checkedTar, extractLayer, readLayer } from './extract.js';
 import { type FileContent, LayerWriter } from './layer-writer.js';
 import { type LayerEntry, type LayerIndex, treeDigest } from './layer-index.js';
-import { loadLayerIndex, saveLayerIndex } from './layer-index-file.js';
+import { addLayerIndex, loadLayerIndex, saveLayerIndex } from './layer-index-file.js';
 import { listChanges } from './pack.js';
 import { UnionView } from './union-view.js';
 import { Unpacking, WORTH_A_THREAD_BYTES } from './unpacking.js';
@@ -88,7 +88,7 @@ export class LayerStore implements LayerBlobs {
     const known = this.#indexes.get(layer.diffId);
     if (known) return Promise.resolve(known);
     return this.#once(`index ${layer.diffId}`, async () => {
-      const path = this.#path(layer.diffId, 'index');
+      const path = this.#path(layer.diffId, 'listing');
       const index =
         loadLayerIndex(path) ??
         (await this.#alone({ layer, action: 'listing', signal, onProgress }, async () => {
@@ -139,7 +139,9 @@ export class LayerStore implements LayerBlobs {
 
   /** Whether all of the layers have their listing at hand. */
   isListed(layers: readonly Layer[]): boolean {
-    return layers.every(({ diffId }) => this.#indexes.has(diffId) || existsSync(this.#path(diffId, 'index')));
+    return layers.every(
+      ({ diffId }) => this.#indexes.has(diffId) || existsSync(this.#path(diffId, 'listing')),
+    );
   }
 
   async #makeIndex(
@@ -147,12 +149,13 @@ export class LayerStore implements LayerBlobs {
     signal: AbortSignal,
     onProgress: TransferListener | undefined,
   ): Promise<LayerIndex> {
-    if (!this.#options.content.has(layer.diffId)) {
-      await this.#materialise(layer, signal, onProgress);
-      return loadLayerIndex(this.#path(layer.diffId, 'index'))!;
-    }
+    const path = this.#path(layer.diffId, 'listing');
+    // Unpacking lists on its way, but not what was unpacked before and lost its listing since.
+    if (!this.#options.content.has(layer.diffId)) await this.#materialise(layer, signal, onProgress);
+    const made = loadLayerIndex(path);
+    if (made) return made;
     const index = await readLayer(this.tar(layer, signal), signal);
-    saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+    saveLayerIndex(path, index);
     return index;
   }
 
@@ -195,7 +198,7 @@ export class LayerStore implements LayerBlobs {
     };
     const unpackHere = async (temporary: string) => {
       const index = await extractLayer(this.tar(layer, signal, onProgress), temporary, signal);
-      saveLayerIndex(this.#path(layer.diffId, 'index'), index);
+      addLayerIndex(this.#path(layer.diffId, 'listing'), index);
       adopt(temporary);
     };
     if (this.#isWorthAThread(layer))
@@ -223,7 +226,7 @@ export class LayerStore implements LayerBlobs {
       compression: layerCompression(blob.mediaType),
       diffId: layer.diffId,
       target,
-      indexPath: this.#path(layer.diffId, 'index'),
+      indexPath: this.#path(layer.diffId, 'listing'),
     });
     if (!unpacking) return false;
     const abandon = () => void unpacking.abandon();
@@ -288,7 +291,7 @@ export class LayerStore implements LayerBlobs {
   createWriter(signal?: AbortSignal): LayerWriter {
     const save = (diffId: Digest, entries: readonly LayerEntry[]) => {
       const index: LayerIndex = { entries, impliedDirectories: [] };
-      const path = this.#path(diffId, 'index');
+      const path = this.#path(diffId, 'listing');
       // Many steps make the layer that another one made, an empty one most often.
       if (!existsSync(path) || !markUsed(path)) saveLayerIndex(path, index);
       this.#indexes.set(diffId, index);

@@ -1,5 +1,6 @@
 import { quickChecksum } from '../../cache/quick-checksum.js';
 import { BuildError } from '../../errors.js';
+import { isErrno } from '../sys/libc.js';
 import type { LayerEntry, LayerIndex } from './layer-index.js';
 import { comparePaths } from './path-order.js';
 
@@ -26,14 +27,19 @@ const WORD = 4;
 
 /**
  * The bytes of a listing: blocks of entries, in JSON, then a table of them, then a trailer of 32-bit words in the machine's own byte
- * order. Each block is an array; spaces fill it, and the table, up to whole words.
+ * order. Each block is an array; spaces fill it, and the table, up to whole words. Each part is valid until the next one is asked for.
  */
 export function* encodeListing({ entries, impliedDirectories }: LayerIndex): Generator<Uint8Array> {
   const blocks: Block[] = [];
+  // One for all blocks: memory of short-lived buffers is given back late.
+  let buffer = Buffer.allocUnsafeSlow(4 * BLOCK);
   let text = '';
   let first = '';
   const block = () => {
-    const bytes = wholeWords(`[${text}]`);
+    const json = `[${text}]`;
+    const most = json.length * 3 + WORD;
+    if (most > buffer.length) buffer = Buffer.allocUnsafeSlow(most);
+    const bytes = wholeWords(json, buffer);
     blocks.push([first, bytes.length, quickChecksum(bytes)]);
     text = '';
     return bytes;
@@ -50,12 +56,16 @@ export function* encodeListing({ entries, impliedDirectories }: LayerIndex): Gen
   yield Buffer.from(Uint32Array.of(MAGIC, table.length, quickChecksum(table)).buffer);
 }
 
-/** Memory of its own, so that it begins with a word. */
-function wholeWords(text: string): Buffer {
-  const length = Buffer.byteLength(text);
-  const bytes = Buffer.allocUnsafeSlow(length + (-length & (WORD - 1))).fill(' ', length);
-  bytes.write(text);
-  return bytes;
+/** Not what the disk could not give at that moment. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof RangeError || error instanceof SyntaxError || isErrno(error, 'ENOENT');
+}
+
+/** @param into begins with a word, and has room for the text in UTF-8 */
+function wholeWords(text: string, into = Buffer.allocUnsafeSlow(Buffer.byteLength(text) + WORD)): Buffer {
+  const length = into.write(text);
+  const end = length + (-length & (WORD - 1));
+  return into.fill(' ', length, end).subarray(0, end);
 }
 
 /**
@@ -151,6 +161,7 @@ export class ListingBlocks implements LayerIndex {
       if (quickChecksum(bytes) !== checksum) throw new RangeError('a block does not have its checksum');
       return JSON.parse(bytes.toString()) as LayerEntry[];
     } catch (cause) {
+      if (!isDamage(cause)) throw cause;
       this.#discard?.();
       throw new BuildError('STORE_DAMAGED', 'the listing of a layer in the store was damaged', {
         cause,

@@ -5,7 +5,7 @@ import { parentPort } from 'node:worker_threads';
 import { decompress } from '../../oci/compression.js';
 import { digestAlgorithm, digestHex } from '../../oci/digest.js';
 import { checkedTar, extractLayer } from './extract.js';
-import { saveLayerIndex } from './layer-index-file.js';
+import { addLayerIndex } from './layer-index-file.js';
 import { UNPACK_PHASE, unpackState, type UnpackTask } from './unpack-task.js';
 
 const CHUNK_BYTES = 1 << 18;
@@ -22,7 +22,7 @@ parentPort!.on('message', (task: UnpackTask) => {
 async function unpack(task: UnpackTask): Promise<void> {
   const { compression, diffId, target, indexPath } = task;
   const tar = checkedTar(decompress(packedBytes(task), compression), { diffId });
-  saveLayerIndex(indexPath, await extractLayer(tar, target));
+  addLayerIndex(indexPath, await extractLayer(tar, target));
 }
 
 /** What is there of the file, as it comes; it ends when all of it is there and verified. */

@@ -10,6 +10,7 @@ import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
+import { currentWitness } from '../sys/witness.js';
 import { digestFile } from './file-digest.js';
 import { type SeenList, SelectionMemo } from './selection-memo.js';
 import type { SourceTree } from './source-tree.js';
@@ -31,8 +32,8 @@ export interface LocalContextOptions {
   /** Directory of stat indexes. */
   readonly statRoot: string;
   readonly mode?: ContextMode;
-  /** Called for each file that is read for its digest, since it changed or was never seen. */
-  readonly onRead?: () => void;
+  /** Called for each file that is not what it was when its digest was last made. */
+  readonly onChange?: () => void;
 }
 
 /** What is kept of a file's stat: Node's own object takes five times the memory, which counts for a million files. */
@@ -62,7 +63,7 @@ export class LocalContext implements SourceTree {
   readonly #ignorePatterns: readonly string[];
   readonly #index: StatIndex;
   readonly #memo: SelectionMemo;
-  readonly #onRead: (() => void) | undefined;
+  readonly #onChange: (() => void) | undefined;
   #recorder: Recorder | undefined;
   #making: Promise<unknown> = Promise.resolve();
   readonly #recalled = new Map<Digest, Digest>();
@@ -77,9 +78,9 @@ export class LocalContext implements SourceTree {
   constructor(
     directory: string,
     ignorePatterns: readonly string[],
-    { statRoot, mode = 'keep', onRead }: LocalContextOptions,
+    { statRoot, mode = 'keep', onChange }: LocalContextOptions,
   ) {
-    this.#onRead = onRead;
+    this.#onChange = onChange;
     this.#mode = mode;
     this.directory = directory;
     this.place = `the build context "${directory}"`;
@@ -190,7 +191,9 @@ export class LocalContext implements SourceTree {
 
   async #digestFile(path: string): Promise<Digest> {
     const { stat } = this.#scan(path)!;
-    this.#onRead?.();
+    // A build that reads files is seldom one that only looked; without a witness each costs a look less.
+    currentWitness()?.unseen('a file that is new, or is not what it was');
+    if (this.#index.wasKnown(path)) this.#onChange?.();
     this.#bytesThisTurn += stat.size;
     if (this.#bytesThisTurn > BYTES_PER_TURN) {
       this.#bytesThisTurn = 0;

@@ -148,10 +148,12 @@ function* partsOf(paths: Iterable<string>, look: Seen['look']): Generator<PathTa
   let directory: string | undefined;
   const part = (): PathTable => ({ names: names.join('\0'), rows: rows.subarray(0, at) });
   for (const path of paths) {
-    const [parent, name] = placeOf(path);
-    if (parent !== directory) names.push(parent);
-    directory = parent;
-    names.push(name);
+    const cut = path.lastIndexOf('/') + 1;
+    if (cut !== directory?.length || !path.startsWith(directory)) {
+      directory = path.slice(0, cut);
+      names.push(`/${directory}`);
+    }
+    names.push(path.slice(cut));
     const seen = look(path);
     writeRow(rows, at, seen?.stat);
     if (seen) keepWhatCounts(rows, at, seen.hidden);
@@ -196,6 +198,26 @@ function padded(text: string, by: string): Buffer {
 
 /** Undefined where there is none; one that is damaged is removed. */
 function readMemo(path: string): Memo | undefined {
+  const memo = decodeMemo(path);
+  if (memo !== 'damaged') return memo;
+  rmSync(path, { force: true });
+  return undefined;
+}
+
+/** Whether a file is a memo of which nothing is damaged, as far as it shows. */
+export function isWholeMemo(path: string): boolean {
+  try {
+    const memo = decodeMemo(path);
+    if (memo === undefined || memo === 'damaged') return false;
+    let count = 0;
+    for (const { rows } of memo.parts) count += rows.length / FIELDS;
+    return count === memo.paths;
+  } catch {
+    return false;
+  }
+}
+
+function decodeMemo(path: string): Memo | 'damaged' | undefined {
   let data: Buffer;
   try {
     data = readFileSync(path);
@@ -212,8 +234,7 @@ function readMemo(path: string): Memo | undefined {
   } catch {
     // Shorter than it says.
   }
-  rmSync(path, { force: true });
-  return undefined;
+  return 'damaged';
 }
 
 /** @throws RangeError for what is no whole part */

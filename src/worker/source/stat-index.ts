@@ -57,6 +57,12 @@ export class StatIndex {
     return known.digest;
   }
 
+  /** Whether there is a digest of that path, perhaps of something else that was there. */
+  wasKnown(path: string): boolean {
+    const part = this.#parts.get(partOf(path));
+    return part !== undefined && (part.new.has(path) || part.old?.has(path) === true);
+  }
+
   /** Whether the last change lies so far back that any later one shows in the times. */
   isSettled(stat: Pick<FileTimes, 'mtimeMs' | 'ctimeMs'>): boolean {
     return Math.max(stat.mtimeMs, stat.ctimeMs) <= this.#startedMs - RACY_MS;
@@ -72,14 +78,17 @@ export class StatIndex {
     for (const [name, part] of this.#parts) {
       if (part.new.size === 0) continue;
       const all = part.old ?? load(this.#path(name));
-      for (const [path, known] of part.new) all.set(path, known);
+      // Each leaves the other while it is copied: of many files two maps take megabytes.
+      for (const [path, known] of part.new) {
+        all.set(path, known);
+        part.new.delete(path);
+      }
+      part.old = all;
       try {
         writeCheckedRows(this.#path(name), rowsOf(all));
       } catch {
         return;
       }
-      part.old = all;
-      part.new.clear();
     }
   }
 

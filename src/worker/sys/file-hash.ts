@@ -87,9 +87,10 @@ parentPort.on('message', (task) => {
 type Answer =
   { readonly hex: string } | { readonly message: string; readonly facts: Partial<NodeJS.ErrnoException> };
 
-/** The thread alone does not keep the process, and ends with it. */
+/** The thread alone does not keep the process, and ends with it. What it makes is small and lives shortly. */
 function startThread(): Worker {
-  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {} });
+  const resourceLimits = { maxYoungGenerationSizeMb: 2 };
+  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {}, resourceLimits });
   thread.unref();
   return thread;
 }

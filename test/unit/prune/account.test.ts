@@ -19,7 +19,7 @@ describe('the account of what a store takes', () => {
     expect(isMeasuringDue(state, -1)).to.equal(true);
   });
 
-  it('is missing where a store lost it, or has content of unknown size: then it is measured', () => {
+  it('is missing where a store lost it with its version, but not what is in it: then it is measured', () => {
     const root = tmpDir();
     const state = stateOf(root);
     writeFileSync(join(state.content, 'something'), '');

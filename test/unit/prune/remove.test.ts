@@ -19,7 +19,7 @@ describe('what prune was about to remove', () => {
     const { digest } = await content.writeBytes(Buffer.from('tar'));
     const directory = join(state.snapshots, digestHex(digest));
     mkdirSync(join(directory, 'fs'), { recursive: true });
-    const [index, blob] = [join(directory, 'index'), content.path(digest)];
+    const [index, blob] = [join(directory, 'listing'), content.path(digest)];
     writeFileSync(index, '');
     for (const path of [index, blob]) utimesSync(path, 1, 1);
     const lock = createLockAcquirer(state.locks);

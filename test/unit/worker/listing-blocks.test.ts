@@ -88,7 +88,7 @@ describe(`the listing of a large layer (SEED=${SEED})`, () => {
   const random = new Random(SEED);
 
   function stored(index: LayerIndex): ListingBlocks {
-    const bytes = Buffer.concat([...encodeListing(index)]);
+    const bytes = Buffer.concat(Array.from(encodeListing(index), (part) => Buffer.from(part)));
     // Memory of its own begins with a word.
     const read = ({ at, length }: ListingPart) =>
       Buffer.from(Uint8Array.from(bytes.subarray(at, at + length)).buffer);
@@ -136,7 +136,7 @@ describe(`the listing of a large layer (SEED=${SEED})`, () => {
 
   it('takes one block for a lookup, and finds nothing that is not between two paths', () => {
     const index = randomIndex(random, 3_000);
-    const bytes = Buffer.concat([...encodeListing(index)]);
+    const bytes = Buffer.concat(Array.from(encodeListing(index), (part) => Buffer.from(part)));
     const reads: number[] = [];
     const read = ({ at, length }: ListingPart) => {
       reads.push(length);
