@@ -10,7 +10,6 @@ import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
-import { currentWitness } from '../sys/witness.js';
 import { digestFile } from './file-digest.js';
 import { type SeenList, SelectionMemo } from './selection-memo.js';
 import type { SourceTree } from './source-tree.js';
@@ -191,8 +190,6 @@ export class LocalContext implements SourceTree {
 
   async #digestFile(path: string): Promise<Digest> {
     const { stat } = this.#scan(path)!;
-    // A build that reads files is seldom one that only looked; without a witness each costs a look less.
-    currentWitness()?.unseen('a file that is new, or is not what it was');
     if (this.#index.wasKnown(path)) this.#onChange?.();
     this.#bytesThisTurn += stat.size;
     if (this.#bytesThisTurn > BYTES_PER_TURN) {
