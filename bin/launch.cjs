@@ -173,10 +173,10 @@ function start() {
     // What this run did not call of a cache that was taken stays in it, unless it took long.
     const isTaken = cachedData !== undefined && !script.cachedDataRejected;
     const isAged = process.uptime() > AGED_SEC;
-    const wasAged = usedBefore.includes(AGED);
-    if (isTaken && (isAged || !wasAged) && [...used].every((one) => usedBefore.includes(one))) return;
-    // Of what an aged one lacks, this run knows only what it used itself.
-    const all = new Set([...(isTaken && (isAged || !wasAged) ? usedBefore : []), ...used]);
+    // Of what an aged one lacks, a run that is none knows only what it used itself.
+    const known = isTaken && (isAged || !usedBefore.includes(AGED)) ? usedBefore : [];
+    if ([...used].every((one) => known.includes(one))) return;
+    const all = new Set([...known, ...used]);
     if (isAged) all.add(AGED);
     writeCache(script.createCachedData(), [...all]);
   });

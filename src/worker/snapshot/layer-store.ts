@@ -151,9 +151,11 @@ export class LayerStore implements LayerBlobs {
   ): Promise<LayerIndex> {
     const path = this.#path(layer.diffId, 'listing');
     // Unpacking lists on its way, but not what was unpacked before and lost its listing since.
-    if (!this.#options.content.has(layer.diffId)) await this.#materialise(layer, signal, onProgress);
-    const made = loadLayerIndex(path);
-    if (made) return made;
+    if (!this.#options.content.has(layer.diffId)) {
+      await this.#materialise(layer, signal, onProgress);
+      const made = loadLayerIndex(path);
+      if (made) return made;
+    }
     const index = await readLayer(this.tar(layer, signal), signal);
     saveLayerIndex(path, index);
     return index;

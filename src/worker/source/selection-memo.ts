@@ -3,7 +3,6 @@ import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { replaceByParts } from '../../cache/checked-file.js';
 import { quickChecksum } from '../../cache/quick-checksum.js';
 import type { Digest } from '../../oci/digest.js';
-import { baseName, parentPath } from '../snapshot/path-order.js';
 import { FIELDS, type FileIdentity, isSameRow, rowReader, writeRow } from '../sys/file-rows.js';
 import { isAsBefore, type PathTable, type RowCompare } from '../sys/path-table.js';
 import { statFilePath } from './stat-index.js';
@@ -136,8 +135,8 @@ const compareWhatCounts: RowCompare = (now, rows, at) => {
 
 /** The directory as {@link Memo} writes it, and the name in it. */
 function placeOf(path: string): [directory: string, name: string] {
-  const parent = parentPath(path);
-  return parent === '' ? ['/', path] : [`/${parent}/`, baseName(path)];
+  const cut = path.lastIndexOf('/') + 1;
+  return [`/${path.slice(0, cut)}`, path.slice(cut)];
 }
 
 /** Of a million paths neither all rows nor their names are in memory at once. */
@@ -148,12 +147,10 @@ function* partsOf(paths: Iterable<string>, look: Seen['look']): Generator<PathTa
   let directory: string | undefined;
   const part = (): PathTable => ({ names: names.join('\0'), rows: rows.subarray(0, at) });
   for (const path of paths) {
-    const cut = path.lastIndexOf('/') + 1;
-    if (cut !== directory?.length || !path.startsWith(directory)) {
-      directory = path.slice(0, cut);
-      names.push(`/${directory}`);
-    }
-    names.push(path.slice(cut));
+    const [parent, name] = placeOf(path);
+    if (parent !== directory) names.push(parent);
+    directory = parent;
+    names.push(name);
     const seen = look(path);
     writeRow(rows, at, seen?.stat);
     if (seen) keepWhatCounts(rows, at, seen.hidden);
@@ -172,9 +169,9 @@ const WORD = 4;
 const ROW_ALIGNMENT = 8;
 
 /**
- * In the machine's own byte order: magic, the lengths of what follows and a checksum, 32 bits each, then the head; for each part the lengths of its
- * names and rows, a checksum of the names and a zero, then both. All of it begins at multiples of eight. Damage in rows needs no
- * search: then some file is not what they say.
+ * In the machine's own byte order, in words of 32 bits: magic, length and checksum of the head, a zero, then the head; for each part the
+ * lengths of its names and rows, a checksum of the names and how many of their bytes fill them up, then both. All of it begins at
+ * multiples of eight. Damage in rows needs no search: then some file is not what they say.
  */
 function* encodeMemo(head: MemoHead, parts: Iterable<PathTable>): Generator<Uint8Array> {
   const text = padded(JSON.stringify(head), ' ');

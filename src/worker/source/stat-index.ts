@@ -78,17 +78,14 @@ export class StatIndex {
     for (const [name, part] of this.#parts) {
       if (part.new.size === 0) continue;
       const all = part.old ?? load(this.#path(name));
-      // Each leaves the other while it is copied: of many files two maps take megabytes.
-      for (const [path, known] of part.new) {
-        all.set(path, known);
-        part.new.delete(path);
-      }
-      part.old = all;
+      for (const [path, known] of part.new) all.set(path, known);
       try {
         writeCheckedRows(this.#path(name), rowsOf(all));
       } catch {
         return;
       }
+      part.old = all;
+      part.new.clear();
     }
   }
 

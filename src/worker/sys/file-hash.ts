@@ -87,10 +87,9 @@ parentPort.on('message', (task) => {
 type Answer =
   { readonly hex: string } | { readonly message: string; readonly facts: Partial<NodeJS.ErrnoException> };
 
-/** The thread alone does not keep the process, and ends with it. What it makes is small and lives shortly. */
+/** The thread alone does not keep the process, and ends with it. */
 function startThread(): Worker {
-  const resourceLimits = { maxYoungGenerationSizeMb: 2 };
-  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {}, resourceLimits });
+  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {} });
   thread.unref();
   return thread;
 }
