@@ -5,15 +5,7 @@ import type { Definition, Vertex } from '../graph/definition.js';
 import { type Digest, digestOfJson } from '../oci/digest.js';
 import { compareAsides } from './compare-accounts.js';
 import { changeText } from './explanation-text.js';
-import {
-  accountOf,
-  hasRun,
-  isStep,
-  listInputs,
-  orNothing,
-  type SeenStep,
-  type VertexFacts,
-} from './seen-step.js';
+import { accountOf, hasRun, isStep, listingOf, type SeenStep, type VertexFacts } from './seen-step.js';
 import { StepComparison } from './step-comparison.js';
 
 /** What a solver tells of each vertex, in this order. */
@@ -55,7 +47,7 @@ export class Explainer implements SolveWitness {
   }
 
   keyed(vertex: Vertex, facts: VertexFacts): void {
-    this.#seen.set(vertex.digest, { vertex, facts });
+    this.#seen.set(vertex.digest, { vertex, facts, listings: new Map() });
   }
 
   found(vertex: Vertex, key: Hit['key']): void {
@@ -87,7 +79,6 @@ export class Explainer implements SolveWitness {
   async runs(vertex: Vertex, job: JobContext): Promise<void> {
     const seen = this.#seen.get(vertex.digest);
     if (!seen || !isStep(vertex)) return;
-    seen.listings = await listInputs(seen, job);
     const miss = await this.#comparison.missOf(seen, job);
     seen.explanation = miss;
     const changes = this.#options.explainsAll ? miss.changes : this.#news(seen, miss);
@@ -151,7 +142,7 @@ export class Explainer implements SolveWitness {
     const named = account.inputs.map(async (input, i) => {
       const dep = seen.facts.cacheMap.deps[i];
       if (!dep?.early || !dep.files) return input;
-      const listing = seen.listings?.[i] ?? (await orNothing(dep.files(undefined, quietJob(seen.vertex))));
+      const listing = await listingOf(seen, i, quietJob(seen.vertex));
       return listing ? { ...input, listing: this.#options.history.saveListing(listing) } : input;
     });
     return Promise.all(named);

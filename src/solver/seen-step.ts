@@ -18,8 +18,8 @@ export interface SeenStep {
   readonly facts: VertexFacts;
   /** Its inputs, and the digests of what it reads of them; unknown while it is found without them. */
   demanded?: { readonly inputs: readonly Result[]; readonly contents: readonly Digest[] };
-  /** Of each input what is read, file by file. */
-  listings?: readonly (FileListing | undefined)[];
+  /** Of each input what is read, file by file; made when somebody asks, since of many files it takes much memory. */
+  readonly listings: Map<number, Promise<FileListing | undefined>>;
   explanation?: Explanation;
   outcome?: LastStep['outcome'];
 }
@@ -73,17 +73,18 @@ function inputAccountOf({ facts, demanded }: SeenStep, index: number, name: stri
   };
 }
 
-/** Reads what listings are at hand. */
-export async function listInputs(
-  { facts, demanded }: SeenStep,
+/** What a step reads of one input, file by file, where that is at hand. */
+export function listingOf(
+  { facts, demanded, listings }: SeenStep,
+  index: number,
   job: JobContext,
-): Promise<(FileListing | undefined)[]> {
-  return Promise.all(
-    facts.cacheMap.deps.map((dep, i) => {
-      const input = demanded?.inputs[i];
-      return dep.files && (dep.early || input) ? orNothing(dep.files(input, job)) : undefined;
-    }),
-  );
+): Promise<FileListing | undefined> {
+  const dep = facts.cacheMap.deps[index];
+  const input = demanded?.inputs[index];
+  if (!dep?.files || !(dep.early || input)) return Promise.resolve(undefined);
+  let listing = listings.get(index);
+  if (!listing) listings.set(index, (listing = orNothing(dep.files(input, job))));
+  return listing;
 }
 
 /** A listing that cannot be had costs the names of files, nothing else. */

@@ -7,7 +7,7 @@ import type { Digest } from '../oci/digest.js';
 import { compareComponents, instructionOf } from './compare-accounts.js';
 import { compareListings } from './file-changes.js';
 import { nearestHistory, placeOfHistory } from './nearest-history.js';
-import { accountOf, hasRun, isStep, listInputs, orNothing, type SeenStep, stageOf } from './seen-step.js';
+import { accountOf, hasRun, isStep, listingOf, orNothing, type SeenStep, stageOf } from './seen-step.js';
 
 /** Any account of an instruction of the same kind is nearer. */
 const ANOTHER_INSTRUCTION = 1e6;
@@ -155,7 +155,6 @@ export class StepComparison {
     const { definition } = this.#options;
     const before = this.#history.accounts().find((account) => account.definition === old.definition);
     if (!before) return [];
-    source.listings ??= await listInputs(source, job);
     return this.#compare(before, accountOf(source, definition), source, job);
   }
 
@@ -167,12 +166,12 @@ export class StepComparison {
     job: JobContext,
   ): Promise<FilesChange | undefined> {
     const dep = seen.facts.cacheMap.deps[index];
-    const after = seen.listings?.[index];
-    if (!dep?.files || !after) return undefined;
+    if (!dep?.files) return undefined;
     const before = old.listing
       ? this.#history.listing(old.listing)
       : old.layers && (await orNothing(dep.files(snapshotOf(old.layers), job)));
-    return before && compareListings(place, before, after);
+    const after = before && (await listingOf(seen, index, job));
+    return after && compareListings(place, before, after);
   }
 }
 

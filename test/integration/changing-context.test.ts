@@ -179,7 +179,7 @@ function rememberWrongly(directory: string, context: string, path: string, diges
   Date.now = () => now() + 10_000;
   const index = new StatIndex(directory, context);
   Date.now = now;
-  index.remember(path, statSync(join(context, path)), digest);
+  index.remember(path, { ...statSync(join(context, path)), digest });
   index.save();
 }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BuildError, type ErrorCode } from '../../src/errors.js';
 import { planCopy } from '../../src/worker/ops/copy-plan.js';
-import { WorkTree } from '../../src/worker/ops/work-tree.js';
+import { contentOf, WorkTree } from '../../src/worker/ops/work-tree.js';
 import { LocalContext } from '../../src/worker/source/local-context.js';
 import { convertText } from '../unit/frontend/convert-text.js';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -204,7 +204,9 @@ export async function wildcardOfTsbuild(context: string, statRoot: string, copy:
     if (kind === undefined) throw error;
     return kind;
   }
-  const listed = work.entries().map(({ entry, content }) => {
+  const listed = [...work.takeEntries()].map((planned) => {
+    const { entry } = planned;
+    const content = contentOf(planned);
     if (entry.type === 'directory') return `${entry.path}/`;
     if (entry.type === 'symlink') return `${entry.path}@${entry.linkName}`;
     if (!content || content instanceof Uint8Array) throw new Error(`${entry.path} has no file behind it`);

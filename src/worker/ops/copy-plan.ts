@@ -182,7 +182,8 @@ async function putEntry(
   const inode = tree.inode(source, entry);
   work.put({
     entry: planned,
-    content: tree.content(source, entry),
+    source: tree,
+    sourcePath: source,
     ...(inode === undefined ? {} : { inode: `${inodeScope} ${inode}` }),
   });
 }

@@ -154,10 +154,11 @@ function* walkBelow(
   excludes: PatternMatcher | undefined,
 ): Generator<{ path: string; relative: string; entry: LayerEntry }> {
   for (const name of tree.list(dir)) {
-    const path = joinPath(dir, name);
     const relative = joinPath(relativeDir, name);
-    const entry = tree.lookup(path);
+    const entry = tree.lookup(joinPath(dir, name));
     if (!entry) continue;
+    // The same text, but the tree's own string: what is kept of many files shares it.
+    const { path } = entry;
     if (!excludes?.matches(relative)) yield { path, relative, entry };
     else if (entry.type !== 'directory' || excludes.canSkipDirectory(relative)) continue;
     if (entry.type === 'directory') yield* walkBelow(tree, path, relative, excludes);

@@ -15,7 +15,7 @@ import { ArchiveSpool, planArchive } from './archive-plan.js';
 import { type CopyListeners, planCopy, planMakeDirectory, planMakeFile } from './copy-plan.js';
 import { listSelections, selectionDigest } from './copy-select.js';
 import { fileComponents } from './explain-op.js';
-import { WorkTree } from './work-tree.js';
+import { contentOf, WorkTree } from './work-tree.js';
 
 export interface FileOpDependencies {
   readonly layers: LayerStore;
@@ -157,9 +157,9 @@ async function writeLayer(work: WorkTree, job: JobContext, deps: FileOpDependenc
   const writer = deps.layers.createWriter(job.signal);
   try {
     let newestSec = 0;
-    for (const { entry, content } of work.entries()) {
-      newestSec = Math.max(newestSec, entry.mtimeSec);
-      const turn = writer.add(entry, content);
+    for (const planned of work.takeEntries()) {
+      newestSec = Math.max(newestSec, planned.entry.mtimeSec);
+      const turn = writer.add(planned.entry, contentOf(planned));
       if (turn) await turn;
     }
     // A layer that no process wrote depends on its files alone, so it is as old as the newest of them.

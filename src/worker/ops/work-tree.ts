@@ -6,12 +6,16 @@ import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, comparePaths, parentPath } from '../snapshot/path-order.js';
 import { resolveLinks } from '../snapshot/resolve-links.js';
 import type { LayeredTree } from '../source/layered-tree.js';
+import type { SourceTree } from '../source/source-tree.js';
 import type { Ids } from './owner.js';
 
 /** An entry of the layer to come. */
 export interface PlannedEntry {
   readonly entry: LayerEntry;
   readonly content?: FileContent | Uint8Array;
+  /** In place of `content`, which is asked for when it is needed: one object less for each of many files. */
+  readonly source?: SourceTree;
+  readonly sourcePath?: string;
   /** Equal for names of one file: the first becomes the file, the others hard links. */
   readonly inode?: string;
 }
@@ -131,29 +135,40 @@ export class WorkTree {
   readText(path: string): string {
     const resolved = this.resolve(path, true);
     const file = this.plannedFile(resolved);
-    if (!file?.content || file.entry.type !== 'file') return '';
-    if (file.content.length > LIMITS.imageFileBytes)
+    const content = file && contentOf(file);
+    if (!content || file.entry.type !== 'file') return '';
+    if (content.length > LIMITS.imageFileBytes)
       throw new BuildError('FILE_OPERATION_FAILED', `"/${resolved}" of the image is too long to be read`);
-    return file.content instanceof Uint8Array
-      ? Buffer.from(file.content).toString('utf8')
-      : readRange(file.content);
+    return content instanceof Uint8Array ? Buffer.from(content).toString('utf8') : readRange(content);
   }
 
-  /** What is planned, in the order of a layer, hard links made of equal inodes. */
-  entries(): PlannedEntry[] {
+  /** What is planned, in the order of a layer, hard links made of equal inodes. Each is forgotten when it was given. */
+  *takeEntries(): Generator<PlannedEntry> {
     const first = new Map<string, string>();
-    return [...this.#planned.values()]
-      .sort((a, b) => comparePaths(a.entry.path, b.entry.path))
-      .map((planned) => {
-        if (planned.inode === undefined || planned.entry.type !== 'file') return planned;
-        const target = first.get(planned.inode);
-        if (target === undefined) {
-          first.set(planned.inode, planned.entry.path);
-          return planned;
-        }
-        return { entry: { ...withoutContent(planned.entry), type: 'hardlink', size: 0, linkName: target } };
-      });
+    for (const path of [...this.#planned.keys()].sort(comparePaths)) {
+      const planned = this.#planned.get(path)!;
+      this.#planned.delete(path);
+      const { inode, entry } = planned;
+      const target = inode === undefined ? undefined : first.get(inode);
+      if (inode === undefined || entry.type !== 'file') yield planned;
+      else if (target !== undefined)
+        yield { entry: { ...withoutContent(entry), type: 'hardlink', size: 0, linkName: target } };
+      else {
+        first.set(inode, path);
+        yield planned;
+      }
+    }
   }
+}
+
+/** Where the bytes of a planned file are, or they. */
+export function contentOf({
+  entry,
+  content,
+  source,
+  sourcePath,
+}: PlannedEntry): FileContent | Uint8Array | undefined {
+  return content ?? source?.content(sourcePath!, entry);
 }
 
 function withoutContent(entry: LayerEntry): LayerEntry {

@@ -38,9 +38,11 @@ export interface LocalContextOptions {
 /** What is kept of a file's stat: Node's own object takes five times the memory, which counts for a million files. */
 type FileStat = Pick<Stats, 'mode' | 'size' | 'mtimeMs' | 'ctimeMs' | 'ino' | 'dev' | 'nlink' | 'rdev'>;
 
-interface Scanned {
-  readonly stat: FileStat;
+/** What a path showed. One object with one string for each file, which others refer to: there may be a million. */
+interface Scanned extends FileStat {
+  readonly path: string;
   readonly ignored: ParentMatch;
+  digest: Digest | undefined;
 }
 
 /** What is looked at while a selection is made. */
@@ -70,7 +72,7 @@ export class LocalContext implements SourceTree {
   readonly #scanned = new Map<string, Scanned | undefined>();
   readonly #names = new Map<string, readonly string[]>();
   readonly #lists = new Map<string, readonly string[]>();
-  readonly #digests = new Map<string, Digest | Promise<Digest>>();
+  readonly #hashing = new Map<string, Promise<Digest>>();
   #bytesThisTurn = 0;
   #isLocal: boolean | undefined;
 
@@ -132,7 +134,7 @@ export class LocalContext implements SourceTree {
   lookup(path: string): LayerEntry | undefined {
     const scanned = this.#scan(path);
     if (!scanned || !this.#isVisible(path, scanned)) return undefined;
-    const entry = entryOf(path, scanned.stat, () => this.#readlink(path));
+    const entry = entryOf(scanned, () => this.#readlink(path));
     return this.#mode === 'git' ? { ...entry, mode: gitMode(entry) } : entry;
   }
 
@@ -153,30 +155,31 @@ export class LocalContext implements SourceTree {
   /** Links are resolved inside the context, ignore patterns aside: BuildKit follows them before it filters. */
   resolve(path: string, followLast: boolean): string {
     const readLink = (at: string) =>
-      isA(this.#scan(at)?.stat, constants.S_IFLNK) ? this.#readlink(at) : undefined;
+      isA(this.#scan(at), constants.S_IFLNK) ? this.#readlink(at) : undefined;
     return resolveLinks(path, { followLast, readLink });
   }
 
   digest(path: string): Digest | Promise<Digest> {
-    const known = this.#digests.get(path) ?? this.#index.find(path, this.#scan(path)!.stat);
+    const scanned = this.#scan(path)!;
+    const known = scanned.digest ?? this.#index.find(path, scanned);
     if (known !== undefined) return known;
-    const digest = this.#digestFile(path);
-    this.#digests.set(path, digest);
+    let digest = this.#hashing.get(path);
+    if (!digest) this.#hashing.set(path, (digest = this.#digestFile(scanned)));
     return digest;
   }
 
   content(path: string, entry: LayerEntry): FileContent {
-    const { stat } = this.#scan(path)!;
+    const scanned = this.#scanned.get(path)!;
     return {
       path: `${this.directory}/${path}`,
       length: entry.size,
-      ...(this.#index.isSettled(stat) ? { hashedAs: stat } : {}),
+      ...(this.#index.isSettled(scanned) ? { hashedAs: scanned } : {}),
     };
   }
 
   inode(path: string): string | undefined {
-    const stat = this.#scan(path)?.stat;
-    return stat && stat.nlink > 1 ? `${stat.dev} ${stat.ino}` : undefined;
+    const scanned = this.#scan(path);
+    return scanned && scanned.nlink > 1 ? `${scanned.dev} ${scanned.ino}` : undefined;
   }
 
   hiddenBy(path: string): string | undefined {
@@ -188,17 +191,17 @@ export class LocalContext implements SourceTree {
     this.#index.save();
   }
 
-  async #digestFile(path: string): Promise<Digest> {
-    const { stat } = this.#scan(path)!;
+  async #digestFile(scanned: Scanned): Promise<Digest> {
+    const { path, size } = scanned;
     if (this.#index.wasKnown(path)) this.#onChange?.();
-    this.#bytesThisTurn += stat.size;
+    this.#bytesThisTurn += size;
     if (this.#bytesThisTurn > BYTES_PER_TURN) {
       this.#bytesThisTurn = 0;
       await yieldToEvents();
     }
-    const digest = await this.#reading(path, () => digestFile(join(this.directory, path), stat.size));
-    this.#index.remember(path, stat, digest);
-    this.#digests.set(path, digest);
+    const digest = await this.#reading(path, () => digestFile(join(this.directory, path), size));
+    this.#index.remember(path, Object.assign(scanned, { digest }));
+    this.#hashing.delete(path);
     return digest;
   }
 
@@ -241,23 +244,23 @@ export class LocalContext implements SourceTree {
   /** A file that changed just now may change again without a trace, and a socket looks like nothing: no digest is kept then. */
   #keep(key: Digest, digest: Digest, { paths, directories }: Recorder): void {
     for (const path of paths) {
-      const seen = this.#seen(path);
-      if (seen && !seen.hidden && !isA(seen.stat, constants.S_IFDIR) && !this.#index.isSettled(seen.stat))
+      const seen = this.#scan(path);
+      if (seen && !seen.ignored.matched && !isA(seen, constants.S_IFDIR) && !this.#index.isSettled(seen))
         return;
     }
     for (const directory of directories)
-      if (this.#namesIn(directory).some((name) => !this.#seen(joinPath(directory, name)))) return;
+      if (this.#namesIn(directory).some((name) => !this.#scan(joinPath(directory, name)))) return;
     const lists = new Map([...directories].map((path) => [path, this.#seenList(path)] as const));
     this.#memo.keep(key, digest, { paths, look: (path) => this.#seen(path), lists });
   }
 
   #seen(path: string): { stat: FileStat; hidden: boolean } | undefined {
-    const scanned = this.#scan(path);
-    return scanned && { stat: scanned.stat, hidden: scanned.ignored.matched };
+    const stat = this.#scan(path);
+    return stat && { stat, hidden: stat.ignored.matched };
   }
 
   #seenList(directory: string): SeenList {
-    const stat = this.#scan(directory)?.stat;
+    const stat = this.#scan(directory);
     const isSettled =
       stat && isA(stat, constants.S_IFDIR) && this.#index.isSettled(stat) && this.#showsNames(stat);
     return { names: this.#namesIn(directory).length, settled: isSettled ? stat : undefined };
@@ -266,15 +269,14 @@ export class LocalContext implements SourceTree {
   /** Whether a directory's times tell that a name came or went: not on all file systems of programs and of the network. */
   #showsNames({ dev }: FileStat): boolean {
     this.#isLocal ??= LOCAL_FILE_SYSTEMS.has(statfsSync(this.directory).type);
-    return this.#isLocal && dev === this.#scan('')?.stat.dev;
+    return this.#isLocal && dev === this.#scan('')?.dev;
   }
 
   #scan(path: string): Scanned | undefined {
     this.#recorder?.paths.add(path);
     if (this.#scanned.has(path)) return this.#scanned.get(path);
     const parent = path === '' ? undefined : this.#scan(parentPath(path));
-    const scanned =
-      path === '' || isA(parent?.stat, constants.S_IFDIR) ? this.#lstat(path, parent) : undefined;
+    const scanned = path === '' || isA(parent, constants.S_IFDIR) ? this.#lstat(path, parent) : undefined;
     this.#scanned.set(path, scanned);
     if (this.#scanned.size > LIMITS.contextFiles) throw tooManyFiles();
     return scanned;
@@ -286,20 +288,20 @@ export class LocalContext implements SourceTree {
         ? undefined
         : this.#matcher?.matchesBelow(path, parentPath(path) === '' ? undefined : parent?.ignored);
     const state = ignored ?? NOT_IGNORED;
-    let stat: FileStat | undefined;
+    let scanned: Scanned | undefined;
     try {
-      stat = readStat(join(this.directory, path));
+      scanned = scan(join(this.directory, path), path, state);
     } catch (error) {
       if (state.matched || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
       throw notReadable(path, error);
     }
-    return stat && !isA(stat, constants.S_IFSOCK) ? { stat, ignored: state } : undefined;
+    return isA(scanned, constants.S_IFSOCK) ? undefined : scanned;
   }
 
   /** An ignored directory still shows when something below it is taken back. */
   #isVisible(path: string, scanned: Scanned): boolean {
     if (!scanned.ignored.matched) return true;
-    if (!isA(scanned.stat, constants.S_IFDIR) || this.#matcher!.canSkipDirectory(path)) return false;
+    if (!isA(scanned, constants.S_IFDIR) || this.#matcher!.canSkipDirectory(path)) return false;
     return this.list(path).length > 0;
   }
 
@@ -350,29 +352,29 @@ function isA(stat: FileStat | undefined, type: number): boolean {
   return stat !== undefined && (stat.mode & constants.S_IFMT) === type;
 }
 
-function readStat(path: string): FileStat | undefined {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
+function scan(place: string, path: string, ignored: ParentMatch): Scanned | undefined {
+  const stat = lstatSync(place, { throwIfNoEntry: false });
   if (!stat) return undefined;
   const { mode, size, mtimeMs, ctimeMs, ino, dev, nlink, rdev } = stat;
-  return { mode, size, mtimeMs, ctimeMs, ino, dev, nlink, rdev };
+  return { path, mode, size, mtimeMs, ctimeMs, ino, dev, nlink, rdev, ignored, digest: undefined };
 }
 
-function entryOf(path: string, stat: FileStat, readlink: () => string): LayerEntry {
-  const type = TYPES.get(stat.mode & constants.S_IFMT) ?? 'block';
+function entryOf(scanned: Scanned, readlink: () => string): LayerEntry {
+  const type = TYPES.get(scanned.mode & constants.S_IFMT) ?? 'block';
   const isDevice = type === 'char' || type === 'block';
   return {
-    path,
+    path: scanned.path,
     type,
-    mode: type === 'symlink' ? 0o777 : stat.mode & 0o7777,
+    mode: type === 'symlink' ? 0o777 : scanned.mode & 0o7777,
     uid: 0,
     gid: 0,
-    size: type === 'file' ? stat.size : 0,
-    mtimeSec: Math.floor(stat.mtimeMs / 1000),
+    size: type === 'file' ? scanned.size : 0,
+    mtimeSec: Math.floor(scanned.mtimeMs / 1000),
     ...(type === 'symlink' ? { linkName: readlink() } : {}),
     ...(isDevice
       ? {
-          deviceMajor: (stat.rdev >> 8) & 0xfff,
-          deviceMinor: (stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00),
+          deviceMajor: (scanned.rdev >> 8) & 0xfff,
+          deviceMinor: (scanned.rdev & 0xff) | ((scanned.rdev >> 12) & 0xfff00),
         }
       : {}),
   };

@@ -4,14 +4,13 @@ import { namesIn } from '../../cache/if-there.js';
 import { readChecked, writeCheckedRows } from '../../cache/checked-file.js';
 import { type Digest, digestHex, digestOf, digestOfJson } from '../../oci/digest.js';
 
-interface Known {
-  /** The scan's own, so that nothing is held twice. */
-  readonly stat: FileTimes;
-  readonly digest: Digest;
-}
-
 /** What of a file's stat tells that it is the same. */
 type FileTimes = Pick<Stats, 'size' | 'mtimeMs' | 'ctimeMs' | 'ino'>;
+
+/** Of what was learned it is the scan's own object, so that nothing is held twice. */
+interface Known extends FileTimes {
+  readonly digest: Digest;
+}
 
 /** A second write within the clock's tick shows in no time stamp: such files are read again next time. */
 const RACY_MS = 2000;
@@ -47,10 +46,10 @@ export class StatIndex {
     const known = part.new.get(path) ?? part.old.get(path);
     if (
       !known ||
-      known.stat.size !== stat.size ||
-      known.stat.mtimeMs !== stat.mtimeMs ||
-      known.stat.ctimeMs !== stat.ctimeMs ||
-      known.stat.ino !== stat.ino
+      known.size !== stat.size ||
+      known.mtimeMs !== stat.mtimeMs ||
+      known.ctimeMs !== stat.ctimeMs ||
+      known.ino !== stat.ino
     ) {
       return undefined;
     }
@@ -68,9 +67,9 @@ export class StatIndex {
     return Math.max(stat.mtimeMs, stat.ctimeMs) <= this.#startedMs - RACY_MS;
   }
 
-  remember(path: string, stat: FileTimes, digest: Digest): void {
-    if (!this.isSettled(stat)) return;
-    this.#part(partOf(path)).new.set(path, { stat, digest });
+  /** @param known is held, and must not change */
+  remember(path: string, known: Known): void {
+    if (this.isSettled(known)) this.#part(partOf(path)).new.set(path, known);
   }
 
   /** Writes the parts to which something was added. A store that cannot be written costs time, not the build. */
@@ -123,8 +122,8 @@ function statFilePrefix(directory: string): string {
 }
 
 function* rowsOf(all: ReadonlyMap<string, Known>): Generator<readonly (string | number)[]> {
-  for (const [path, { stat, digest }] of all)
-    yield [path, stat.size, stat.mtimeMs, stat.ctimeMs, stat.ino, digestHex(digest)];
+  for (const [path, { size, mtimeMs, ctimeMs, ino, digest }] of all)
+    yield [path, size, mtimeMs, ctimeMs, ino, digestHex(digest)];
 }
 
 function load(path: string): Map<string, Known> {
@@ -134,7 +133,7 @@ function load(path: string): Map<string, Known> {
   return new Map(
     rows.map(([path, size, mtimeMs, ctimeMs, ino, hex]) => [
       path,
-      { stat: { size, mtimeMs, ctimeMs, ino }, digest: `sha256:${hex}` },
+      { size, mtimeMs, ctimeMs, ino, digest: `sha256:${hex}` },
     ]),
   );
 }

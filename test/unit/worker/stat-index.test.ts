@@ -15,7 +15,7 @@ describe('what is known of the files of a context', () => {
 
   function learn(...paths: string[]): void {
     const index = new StatIndex(statRoot, '/context');
-    for (const path of paths) index.remember(path, STAT, DIGEST);
+    for (const path of paths) index.remember(path, { ...STAT, digest: DIGEST });
     index.save();
   }
 
