@@ -132,8 +132,10 @@ class LoadedArchive {
         assembleManifest(descriptor, layers, { oci: true, annotations: {} }),
       );
       await this.#verify({ schemaVersion: 2, config: descriptor, layers }, parsed);
-      this.#keep([descriptor, ...layers]);
-      loaded.push(...(await this.#name({ mediaType: MEDIA_TYPES.ociManifest, ...written }, RepoTags ?? [])));
+      const manifest: Descriptor = { mediaType: MEDIA_TYPES.ociManifest, ...written };
+      // Where the archive is an OCI one as well it may hold the same manifest.
+      this.#keep([manifest, descriptor, ...layers]);
+      loaded.push(...(await this.#name(manifest, RepoTags ?? [])));
     }
     return loaded;
   }

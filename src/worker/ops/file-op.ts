@@ -150,7 +150,7 @@ async function makeLayer(
       await planCopy(work, tree, action, { unpack, note });
     }
   }
-  return writeLayer(work, job, deps);
+  return await writeLayer(work, job, deps);
 }
 
 async function writeLayer(work: WorkTree, job: JobContext, deps: FileOpDependencies): Promise<Layer> {
