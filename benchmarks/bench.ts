@@ -4,9 +4,18 @@ import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeBaseRootfs } from '../test/kit/base-image.js';
+import { newDockerRoot } from '../test/kit/engine.js';
 import { findProgram } from '../test/kit/needs.js';
 import { type Registry, startRegistry } from '../test/kit/registry.js';
-import { type Builder, type Command, createBuildah, createTsbuild, startDocker } from './builders.js';
+import {
+  type Builder,
+  type Command,
+  createBuildah,
+  createTsbuild,
+  type Docker,
+  startDocker,
+  startNewDocker,
+} from './builders.js';
 import { measureRun, settle } from './measure.js';
 import { plotRows, plotSeries } from './plot.js';
 import {
@@ -29,6 +38,9 @@ import { EDITED_FILE, type Limit, type Site, WORK_LOADS, type WorkLoad } from '.
  *
  * `--scale` multiplies the sizes of the letters that are about sizes (A3, D, F, G, H, I). What the builders keep lies below
  * `--dir`: its file system matters to F.
+ *
+ * `TSBUILD_DOCKER_ROOT` names a root directory with a newer Docker in it (docker.io, docker-cli and docker-buildx of Debian sid), which
+ * is measured as well.
  */
 const { values } = parseArgs({
   options: {
@@ -43,7 +55,7 @@ const { values } = parseArgs({
 const scale = Number(values.scale);
 const only = values.only?.split(',');
 const QUICK_ROUNDS = 3;
-const PEERS: readonly string[] = ['docker build', 'buildah'];
+const PEERS: readonly string[] = ['docker build', 'new docker build', 'buildah'];
 /** A peer that takes so many times as long as another one cannot be the best: it is measured once. */
 const FAR_BEHIND = 3;
 const FULL_ROUNDS = 7;
@@ -54,7 +66,10 @@ const isWanted = (letter: string, long = false) => (only ? only.includes(letter)
 
 /** What all work loads of a run share. */
 interface Machinery {
+  /** tsbuild first. */
   readonly builders: readonly Builder[];
+  /** The same for images that go into the newer Docker, where there is one. */
+  readonly newBuilders: readonly Builder[];
   readonly dir: string;
   readonly rootfs: string;
   readonly rootfsTar: string;
@@ -86,7 +101,9 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
   const peaks: number[] = [];
   const archiveOf = (builder: Builder) => join(dir, `${builder.name.replace(' ', '-')}.tar`);
-  const able = builders.filter((builder) => builder.command(context, load.output, archiveOf(builder)));
+  const able = buildersFor(load, machinery).filter((builder) =>
+    builder.command(context, load.output, archiveOf(builder)),
+  );
   const build = async (builder: Builder) => {
     const dest = archiveOf(builder);
     if (!load.keepsArchive || builder.needsEmptyPlace) rmSync(dest, { force: true });
@@ -124,6 +141,12 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   return [row, rowOf(memory, new Map([['tsbuild', peaks]]))];
 }
 
+/** Each engine takes images for itself. */
+function buildersFor({ output, engine }: WorkLoad, { builders, newBuilders }: Machinery): readonly Builder[] {
+  if (output !== 'load') return builders;
+  return engine === 'new' ? newBuilders : builders.filter(({ name }) => name !== 'new docker build');
+}
+
 /** Of the peers, by their first times. */
 function isFarBehind(name: string, times: ReadonlyMap<string, readonly number[]>): boolean {
   const firstOf = (one: string) => times.get(one)?.[0] ?? Infinity;
@@ -152,21 +175,29 @@ async function measureLimit(
 const missing = (programs: readonly string[]) => programs.filter((name) => findProgram(name) === undefined);
 
 /** Why that work load cannot be measured here. */
-function obstacle(load: WorkLoad, { registry, builders }: Machinery): string | undefined {
+function obstacle(load: WorkLoad, { registry, builders, newBuilders }: Machinery): string | undefined {
   if (load.state === 'pulled' && !registry) return 'it needs docker-registry and skopeo';
+  if (load.engine === 'new') return newBuilders.length > 0 ? undefined : 'it needs TSBUILD_DOCKER_ROOT';
   if (load.output === 'load' && !builders.some(({ name }) => name === 'docker build'))
     return 'it needs docker.io';
   return undefined;
 }
 
-async function startBuilders(dir: string): Promise<Builder[]> {
+async function startBuilders(dir: string): Promise<Pick<Machinery, 'builders' | 'newBuilders'>> {
   const wanted = (name: string) => !values.peer || values.peer.some((peer) => name.startsWith(peer));
+  const root = newDockerRoot();
+  // First, since an engine without networks takes the bridge of others away when it starts.
+  const newDocker: Docker | undefined = root && wanted('docker') ? await startNewDocker(root) : undefined;
   const docker = wanted('docker') ? await startDocker(dir) : undefined;
   const buildah = wanted('buildah') ? createBuildah(dir, docker?.engine) : undefined;
   if (!docker && wanted('docker'))
     console.log('docker build is not installed here (apt-get install docker.io)');
   if (!buildah && wanted('buildah')) console.log('buildah is not installed here (apt-get install buildah)');
-  return [createTsbuild(dir, docker?.engine), docker, buildah].filter((builder) => builder !== undefined);
+  const all = [createTsbuild(dir, docker?.engine), docker, newDocker, buildah];
+  return {
+    builders: all.filter((builder) => builder !== undefined),
+    newBuilders: newDocker ? [createTsbuild(dir, newDocker.engine), newDocker] : [],
+  };
 }
 
 async function measureAll(machinery: Machinery): Promise<Pick<Report, 'rows' | 'series'>> {
@@ -212,10 +243,11 @@ async function main(): Promise<void> {
   const dir = mkdtempSync(join(values.dir, 'tsbuild-bench-'));
   const date = new Date().toISOString();
   const load = loadavg()[0];
-  let builders: Builder[] = [];
+  let started: Pick<Machinery, 'builders' | 'newBuilders'> = { builders: [], newBuilders: [] };
   let registry: Registry | undefined;
   try {
-    builders = await startBuilders(dir);
+    started = await startBuilders(dir);
+    const { builders } = started;
     if (isWanted('F', true) && missing(['docker-registry', 'skopeo']).length === 0)
       registry = await startRegistry();
     const rootfs = makeBaseRootfs(join(dir, 'rootfs'));
@@ -230,9 +262,9 @@ async function main(): Promise<void> {
       node: process.version,
       load,
     };
-    keep({ date, machine, scale, ...(await measureAll({ builders, dir, rootfs, rootfsTar, registry })) });
+    keep({ date, machine, scale, ...(await measureAll({ ...started, dir, rootfs, rootfsTar, registry })) });
   } finally {
-    for (const builder of builders) await builder.stop();
+    for (const builder of started.builders) await builder.stop();
     await registry?.stop();
     rmSync(dir, { recursive: true, force: true });
   }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TSBUILD } from '../test/kit/cli.js';
+import { startNewEngine } from '../test/kit/engine.js';
 import { findProgram } from '../test/kit/needs.js';
 import type { Output } from './work-loads.js';
 
@@ -129,8 +130,16 @@ export function createTsbuild(dir: string, engine?: string): Builder {
   };
 }
 
+/** Not tsbuild's, since both put images into one engine, where what lost its name may lose its layers. */
+const DOCKER_TAG = 'bench-docker';
+
+export interface Docker extends Builder {
+  /** `unix://PATH` */
+  readonly engine: string;
+}
+
 /** Docker's engine with its BuildKit, warm, on its own socket. */
-export async function startDocker(dir: string): Promise<(Builder & { readonly engine: string }) | undefined> {
+export async function startDocker(dir: string): Promise<Docker | undefined> {
   const dockerd = findProgram('dockerd');
   const docker = ['/usr/bin/docker', findProgram('docker')].find((path) => path && existsSync(path));
   if (!dockerd || !docker) return undefined;
@@ -149,19 +158,62 @@ export async function startDocker(dir: string): Promise<(Builder & { readonly en
   }
   return {
     name: 'docker build',
+    ...dockerBuilder(docker, env),
+    // Its BuildKit writes no archives.
+    command: (context, output, dest) => {
+      if (output === 'oci-gzip' || output === 'oci-zstd') return undefined;
+      const build = [docker, 'build', '-q', '-t', DOCKER_TAG, context];
+      if (output !== 'archive') return { args: build, env };
+      return {
+        args: ['sh', '-c', `${build.join(' ')} > /dev/null && ${docker} save ${DOCKER_TAG} -o ${dest}`],
+        env,
+      };
+    },
     engine: socket,
+    stop: () =>
+      new Promise((resolve) => {
+        engine.once('exit', () => resolve());
+        engine.kill('SIGTERM');
+      }),
+  };
+}
+
+/** What Docker's newest BuildKit writes itself, since its engine has an image store of containerd's. */
+const BUILDKIT_OUTPUTS: Readonly<Record<Exclude<Output, 'store' | 'load'>, string>> = {
+  archive: 'type=docker,compression=uncompressed',
+  'oci-gzip': 'type=oci,compression=gzip',
+  'oci-zstd': 'type=oci,compression=zstd',
+};
+
+/** The Docker of another root directory, newer than that of this machine; its steps have no network. */
+export async function startNewDocker(root: string): Promise<Docker> {
+  const engine = await startNewEngine(root);
+  const docker = join(root, 'usr/bin/docker');
+  return {
+    name: 'new docker build',
+    ...dockerBuilder(docker, engine.env),
+    command: (context, output, dest) => {
+      const store = output === 'store' || output === 'load';
+      const target = store ? [] : ['-o', `${BUILDKIT_OUTPUTS[output]},dest=${dest}`];
+      const build = [docker, 'build', '-q', '--network=none', '-t', DOCKER_TAG];
+      return { args: [...build, ...target, context], env: engine.env };
+    },
+    engine: engine.host,
+    stop: () => engine.stop(),
+  };
+}
+
+/** What all Dockers have in common. */
+function dockerBuilder(
+  docker: string,
+  env: NodeJS.ProcessEnv,
+): Pick<Builder, 'prepare' | 'dropCache' | 'dropImages' | 'build' | 'stepsRun' | 'readFile'> {
+  return {
     prepare: async (rootfsTar) => run([docker, 'import', rootfsTar, 'bench-base'], env),
     dropCache: () => run([docker, 'builder', 'prune', '-af'], env),
     dropImages: () => {
       run([docker, 'system', 'prune', '-af'], env);
       run([docker, 'builder', 'prune', '-af'], env);
-    },
-    command: (context, output, dest) => {
-      // Its BuildKit writes no OCI archives.
-      if (output === 'oci-gzip' || output === 'oci-zstd') return undefined;
-      const build = [docker, 'build', '-q', '-t', 'bench', context];
-      if (output !== 'archive') return { args: build, env };
-      return { args: ['sh', '-c', `${build.join(' ')} > /dev/null && ${docker} save bench -o ${dest}`], env };
     },
     build: (context, image) => ({
       args: [
@@ -183,11 +235,6 @@ export async function startDocker(dir: string): Promise<(Builder & { readonly en
       args: [docker, 'run', '--rm', '--network=none', '--entrypoint=cat', tag, path],
       env,
     }),
-    stop: () =>
-      new Promise((resolve) => {
-        engine.once('exit', () => resolve());
-        engine.kill('SIGTERM');
-      }),
   };
 }
 

@@ -37,6 +37,8 @@ export interface WorkLoad {
    */
   readonly state: 'cached' | 'cold' | 'pulled' | 'edited';
   readonly output: Output;
+  /** Which Docker takes the image of `load`: that of this machine, or the newer one. */
+  readonly engine?: 'new';
   /** The archive of the build before is still there; else its place is empty before each build. */
   readonly keepsArchive?: boolean;
   readonly limit?: Limit;
@@ -288,6 +290,16 @@ export const WORK_LOADS: readonly WorkLoad[] = [
     makeContext: nodeApp,
     state: 'edited',
     output: 'load',
+    rounds: 7,
+    long: true,
+  },
+  {
+    letter: 'G2',
+    what: 'the same with a newer Docker',
+    makeContext: nodeApp,
+    state: 'edited',
+    output: 'load',
+    engine: 'new',
     rounds: 7,
     long: true,
   },

@@ -10,6 +10,8 @@ import { tmpDir } from './tmp-dir.js';
 export interface Engine {
   /** `unix://PATH` */
   readonly host: string;
+  /** Of its client. */
+  readonly env: NodeJS.ProcessEnv;
   docker(...args: string[]): Promise<CommandResult>;
   /** The same for what must succeed; gives standard output. */
   must(...args: string[]): Promise<string>;
@@ -82,13 +84,14 @@ async function startIn(
   const engine = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   let log = '';
   engine.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
-  const { docker, must } = dockerAt(socket, home, client);
+  const { env: ofClient, docker, must } = dockerAt(socket, home, client);
   for (let tries = 0; (await docker('version')).status !== 0; tries++) {
     if (engine.exitCode !== null || tries > 150) throw new Error(`dockerd did not start:\n${log}`);
     await sleep(200);
   }
   return {
     host: socket,
+    env: ofClient,
     docker,
     must,
     stop: async () => {
@@ -105,9 +108,10 @@ function dockerAt(
   host: string,
   home: string,
   client = findProgram('docker', ['/usr/bin'])!,
-): Pick<Engine, 'docker' | 'must'> {
+): Pick<Engine, 'env' | 'docker' | 'must'> {
   const env = { DOCKER_HOST: host, DOCKER_BUILDKIT: '1', BUILDKIT_PROGRESS: 'plain', DOCKER_CONFIG: home };
   return {
+    env,
     docker: (...args) => runCommand(client, args, { env }),
     must: (...args) => mustRun(client, args, { env }),
   };
