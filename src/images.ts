@@ -5,14 +5,14 @@ import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
 import { pushStored } from './exporter/export.js';
+import { findImage, type PlatformImage, platformImages } from './find-image.js';
 import { type StoredTree, storeTree, type TreeDependencies } from './exporter/image-tree.js';
 import type { BuiltImage, Layer } from './graph/contract.js';
 import { loadArchive } from './load-archive.js';
 import { decompressAny } from './oci/compression.js';
 import { type Descriptor, isIndexType, MEDIA_TYPES } from './oci/descriptor.js';
+import type { Digest } from './oci/digest.js';
 import type { ImageConfig } from './oci/image-config.js';
-import { parseImageConfig, parseIndex, parseManifest } from './oci/image-documents.js';
-import type { Manifest } from './oci/manifest.js';
 import {
   formatPlatform,
   hostPlatform,
@@ -63,12 +63,6 @@ export interface HistoryRow {
   readonly layer: string | undefined;
 }
 
-interface PlatformImage {
-  readonly descriptor: Descriptor;
-  readonly manifest: Manifest;
-  readonly config: ImageConfig;
-}
-
 const never = new AbortController().signal;
 
 /** Images of the local store, sorted by name. */
@@ -94,16 +88,13 @@ export async function listImages(options: StoreOptions = {}): Promise<ImageSumma
 /** @throws IMAGE_NOT_FOUND */
 export async function inspectImage(name: string, options: StoreOptions = {}): Promise<ImageInspection[]> {
   using store = openStore(options);
-  const { root } = findImage(store, name);
+  const { root } = await findImage(store, name);
   const names = store.images.list().filter((image) => image.descriptor.digest === root.digest);
   const images = await platformImages(store, root);
   return images.map(({ descriptor, manifest, config }) => ({
     Id: manifest.config.digest,
     RepoTags: names.map((image) => familiarReference(parseReference(image.name))),
-    RepoDigests: names.map((image) => {
-      const { tag: _tag, ...reference } = parseReference(image.name);
-      return familiarReference({ ...reference, digest: root.digest });
-    }),
+    RepoDigests: [...new Set(names.map((image) => repositoryDigest(image.name, root.digest)))],
     Created: config.created,
     Author: config.author ?? '',
     Architecture: config.architecture,
@@ -119,7 +110,7 @@ export async function inspectImage(name: string, options: StoreOptions = {}): Pr
 /** @throws IMAGE_NOT_FOUND */
 export async function imageHistory(name: string, options: StoreOptions = {}): Promise<HistoryRow[]> {
   using store = openStore(options);
-  const { root } = findImage(store, name);
+  const { root } = await findImage(store, name);
   const image = await ownPlatformImage(store, root, name);
   const layers = image.manifest.layers[Symbol.iterator]();
   const rows = (image.config.history ?? []).map((entry): HistoryRow => {
@@ -138,16 +129,21 @@ export async function imageHistory(name: string, options: StoreOptions = {}): Pr
 /** Gives an image another name. @throws IMAGE_NOT_FOUND, REFERENCE_INVALID */
 export async function tagImage(source: string, target: string, options: StoreOptions = {}): Promise<void> {
   using store = openStore(options);
-  const { root } = findImage(store, source);
+  const { root } = await findImage(store, source);
   await store.images.set([formatReference(parseReference(target))], root);
 }
 
 /** Takes the name away; blobs stay for the cache and other images until they are pruned. Gives the full name. @throws IMAGE_NOT_FOUND */
 export async function removeImage(name: string, options: StoreOptions = {}): Promise<string> {
   using store = openStore(options);
-  const reference = parseReference(name);
-  if (!(await store.images.remove(reference))) throw imageNotFound(store, name);
-  return formatReference(reference);
+  const { root, fullName, isById } = await findImage(store, name);
+  const names = store.images.list().filter(({ descriptor }) => descriptor.digest === root.digest);
+  if (isById && names.length > 1)
+    throw new BuildError('USAGE', `the image "${name}" has ${names.length} names`, {
+      hint: `give one of them: ${names.map((image) => familiarReference(parseReference(image.name))).join(', ')}`,
+    });
+  await store.images.remove(parseReference(fullName));
+  return fullName;
 }
 
 export interface SaveOptions extends StoreOptions {
@@ -181,7 +177,7 @@ async function fetchedTrees(
 ): Promise<NamedTree[]> {
   const byRoot = new Map<string, NamedTree>();
   for (const name of names) {
-    const { root, fullName } = findImage(store, name);
+    const { root, fullName } = await findImage(store, name);
     const known = byRoot.get(root.digest);
     const tree = known?.tree ?? (await fetchedTree(store, root, signal, docker));
     byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), fullName] });
@@ -318,7 +314,7 @@ export async function pullImage(name: string, options: PullOptions = {}): Promis
 export async function pushImage(name: string, options: StoreOptions = {}): Promise<Descriptor> {
   using store = openStore(options);
   const signal = options.signal ?? never;
-  const { root, fullName } = findImage(store, name);
+  const { root, fullName } = await findImage(store, name);
   const images = await platformImages(store, root);
   const built = images.map((image): BuiltImage => ({
     platform: platformOf(image.config),
@@ -385,42 +381,6 @@ async function* readFileOf(path: string): AsyncIterable<Uint8Array> {
   }
 }
 
-function findImage(store: Store, name: string): { root: Descriptor; fullName: string } {
-  const byId = /^(sha256:)?[0-9a-f]{12,64}$/.test(name)
-    ? store.images.list().find((image) => image.descriptor.digest.includes(name))
-    : undefined;
-  if (byId) return { root: byId.descriptor, fullName: byId.name };
-  const reference = parseReference(name);
-  const root = store.images.find(reference);
-  if (!root) throw imageNotFound(store, name);
-  return { root, fullName: formatReference(reference) };
-}
-
-function imageNotFound(store: Store, name: string): BuildError {
-  const names = store.images.list().map((image) => familiarReference(parseReference(image.name)));
-  const listed = names.slice(0, 10).join(', ');
-  return new BuildError('IMAGE_NOT_FOUND', `image "${name}" is not in the local store`, {
-    hint:
-      names.length === 0
-        ? `the store is empty; build it with tsbuild . -t ${name}, or tsbuild pull ${name}`
-        : `the store has ${listed}`,
-  });
-}
-
-async function platformImages(store: Store, root: Descriptor): Promise<PlatformImage[]> {
-  if (!isIndexType(root.mediaType)) return [await platformImage(store, root)];
-  const index = parseIndex(await store.content.readBytes(root.digest), root.digest);
-  const present = index.manifests.filter((manifest) => store.content.has(manifest.digest));
-  return Promise.all(present.map((manifest) => platformImage(store, manifest)));
-}
-
-async function platformImage(store: Store, descriptor: Descriptor): Promise<PlatformImage> {
-  const { digest } = descriptor;
-  const manifest = parseManifest(await store.content.readBytes(digest), digest);
-  const config = parseImageConfig(await store.content.readBytes(manifest.config.digest), digest);
-  return { descriptor, manifest, config };
-}
-
 async function ownPlatformImage(store: Store, root: Descriptor, name: string): Promise<PlatformImage> {
   const images = await platformImages(store, root);
   const own = selectPlatform(hostPlatform(), images, ({ config }) => config) ?? images[0];
@@ -429,6 +389,11 @@ async function ownPlatformImage(store: Store, root: Descriptor, name: string): P
       hint: `tsbuild pull ${name}`,
     });
   return own;
+}
+
+function repositoryDigest(name: string, digest: Digest): string {
+  const { tag: _tag, ...reference } = parseReference(name);
+  return familiarReference({ ...reference, digest });
 }
 
 /** The layers, with the registry that the image's name says as the place to fetch them from. */

@@ -1,4 +1,5 @@
 import { BuildError } from './errors.js';
+import { findImage, IMAGE_ID } from './find-image.js';
 import type { ContainerConfig } from './oci/image-config.js';
 import { hostPlatform } from './oci/platform.js';
 import type { StoreOptions } from './options.js';
@@ -57,7 +58,10 @@ export interface RunOptions extends StoreOptions {
 export async function runImage(options: RunOptions): Promise<number> {
   const signal = options.signal ?? new AbortController().signal;
   using store = openStore(options);
-  const resolved = await store.imageSource.resolveImage(options.image, hostPlatform(), {
+  const image = IMAGE_ID.test(options.image)
+    ? (await findImage(store, options.image)).fullName
+    : options.image;
+  const resolved = await store.imageSource.resolveImage(image, hostPlatform(), {
     strict: false,
     signal,
   });

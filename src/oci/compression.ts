@@ -23,13 +23,22 @@ export function detectCompression(head: Uint8Array): ReadCompression {
 export async function* decompressAny(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
   const first: Uint8Array[] = [];
-  for (let length = 0; length < 6;) {
-    const { done, value } = await chunks.next();
-    if (done) break;
-    first.push(value);
-    length += value.length;
+  try {
+    for (let length = 0; length < 6;) {
+      const { done, value } = await chunks.next();
+      if (done) break;
+      first.push(value);
+      length += value.length;
+    }
+    yield* decompress(prepend(first, chunks), detectCompression(Buffer.concat(first).subarray(0, 6)));
+  } finally {
+    leave(chunks);
   }
-  yield* decompress(prepend(first, chunks), detectCompression(Buffer.concat(first).subarray(0, 6)));
+}
+
+/** Not every codec tells its source that nobody reads on; nobody waits for what a source has under way. */
+function leave(chunks: AsyncIterator<Uint8Array>): void {
+  Promise.resolve(chunks.return?.()).catch(() => undefined);
 }
 
 async function* prepend(
@@ -40,7 +49,10 @@ async function* prepend(
   yield* { [Symbol.asyncIterator]: () => rest };
 }
 
-/** @throws COMPRESSION_INVALID for damaged data and bombs, UNSUPPORTED where zstd cannot be read here */
+/** As xz-decompress words it. */
+const XZ_OPTIONS_ERROR = /error code 6$/;
+
+/** @throws COMPRESSION_INVALID for damaged data and bombs, UNSUPPORTED where zstd, or what xz was told, cannot be read here */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   compression: ReadCompression,
@@ -51,7 +63,8 @@ export async function* decompress(
   }
   let sourceError: unknown;
   let [packed, unpacked] = [0, 0];
-  const counted = counting(source, (bytes) => (packed += bytes));
+  const chunks = source[Symbol.asyncIterator]();
+  const counted = counting({ [Symbol.asyncIterator]: () => chunks }, (bytes) => (packed += bytes));
   try {
     for await (const chunk of await decompressor(compression)(
       guard(counted, (error) => (sourceError = error)),
@@ -64,11 +77,18 @@ export async function* decompress(
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
     if (error instanceof BuildError) throw error;
+    if (compression === 'xz' && XZ_OPTIONS_ERROR.test((error as Error).message))
+      throw new BuildError('UNSUPPORTED', 'the xz data has a filter or a check that cannot be read here', {
+        hint: 'compress it again with xz --check=crc64',
+        cause: error,
+      });
     throw new BuildError(
       'COMPRESSION_INVALID',
       `the ${compression} data is damaged: ${(error as Error).message}`,
       { cause: error },
     );
+  } finally {
+    leave(chunks);
   }
 }
 
@@ -116,11 +136,23 @@ function decompressor(compression: Exclude<ReadCompression, 'uncompressed'>): De
     bzip2: async (source) => (await import('./bzip2.js')).decompressBzip2(source),
     xz: async (source) => {
       const { XzReadableStream } = await import('xz-decompress');
-      const web = Readable.toWeb(Readable.from(source, { objectMode: false }));
-      return new XzReadableStream(web as never) as unknown as AsyncIterable<Uint8Array>;
+      return new XzReadableStream(webStream(source) as never) as unknown as AsyncIterable<Uint8Array>;
     },
   };
   return decompressors[compression];
+}
+
+/** `Readable.toWeb` gives one more chunk to a reader that has left, an error that nobody catches. */
+function webStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  const pulled = {
+    pull: async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  };
+  return new ReadableStream(pulled, { highWaterMark: 0 });
 }
 
 /** An error of either end ends the other, and reaches the reader once: `compose` lets it end the process, too. */

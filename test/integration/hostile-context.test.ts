@@ -195,6 +195,24 @@ describe('contexts and archives that mean harm', () => {
       });
     }
 
+    const unreadable: [what: string, archive: Buffer][] = [
+      ['of an unknown type', rawTar({ name: 'label', flag: 'V' }, { name: 'ok' })],
+      ['with a name that is not UTF-8', rawTar({ name: Buffer.from('caf\xe9', 'latin1') })],
+      [
+        'of an xz with another check',
+        execFileSync('xz', ['-c', '--check=sha256'], { input: rawTar({ name: 'ok' }) }),
+      ],
+    ];
+    for (const [what, archive] of unreadable)
+      it(`that begins ${what} is refused, not copied as it is`, async () => {
+        const context = makeContext({ Dockerfile: 'FROM scratch\nADD a.tar /in/\n', 'a.tar': archive });
+        const { status, stderr } = await build(context, []);
+        expect(
+          [status === 2 || status === 4, /\[(TAR_INVALID|UNSUPPORTED)/.test(stderr)],
+          stderr,
+        ).to.deep.equal([true, true]);
+      });
+
     it('of a bomb ends at the limit', async () => {
       const archive = gzipSync(rawTar({ name: 'zeros', body: Buffer.alloc(64 << 20) }));
       const context = makeContext({ Dockerfile: 'FROM scratch\nADD a.tar.gz /\n', 'a.tar.gz': archive });

@@ -115,6 +115,20 @@ function merged(global: ReadonlyMap<string, Buffer>, own: ReadonlyMap<string, Bu
   return all;
 }
 
+/** Whether an archive begins there: its first header reads, whatever it is of, and whether or not that can be taken. */
+export async function beginsTar(source: AsyncIterable<Uint8Array>): Promise<boolean> {
+  const input = new BlockInput(source);
+  try {
+    const block = await input.read(TAR_BLOCK, true);
+    return block !== undefined && Boolean(decodeHeader(block, TAR_BLOCK));
+  } catch (error) {
+    if (error instanceof BuildError && error.code === 'TAR_INVALID') return false;
+    throw error;
+  } finally {
+    await input.close();
+  }
+}
+
 function decodeHeader(block: Buffer, position: number) {
   try {
     return tarHeaders().decode(block, 'utf-8', true);

@@ -2,7 +2,7 @@ import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { BuildError } from '../../errors.js';
 import { decompress, detectCompression } from '../../oci/compression.js';
 import { limitHint, LIMITS } from '../../oci/limits.js';
-import { readTar } from '../../oci/tar/tar-reader.js';
+import { beginsTar, readTar } from '../../oci/tar/tar-reader.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 
 /** A file's bytes, decompressed where they are compressed. */
@@ -23,13 +23,14 @@ export function openContent(content: FileContent): AsyncIterable<Uint8Array> {
   return decompress(stream as AsyncIterable<Uint8Array>, detectCompression(head));
 }
 
-/** Whether a file is an archive that ADD unpacks: a known compression or none, and a first tar header that reads. */
+/**
+ * Whether a file is an archive that ADD unpacks: a known compression or none, and a first tar header that reads. One that holds what
+ * cannot be taken is an archive, too, so that it is not copied as it is without a word.
+ */
 export async function isArchive(content: FileContent): Promise<boolean> {
   if (content.length === 0) return false;
-  const source = openContent(content);
   try {
-    for await (const _entry of readTar(source)) return true;
-    return false;
+    return await beginsTar(openContent(content));
   } catch (error) {
     if (error instanceof BuildError && error.code !== 'UNSUPPORTED') return false;
     throw error;

@@ -1,12 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { createReadStream, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { constants, createGzip, gzipSync } from 'node:zlib';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { decompressAny } from '../../../src/oci/compression.js';
 import { LIMITS, parseLimits } from '../../../src/oci/limits.js';
 import { codeOf } from '../../kit/code-of.js';
 import { findProgram } from '../../kit/needs.js';
 import { inChunks } from '../../kit/tar.js';
+import { tmpDir } from '../../kit/tmp-dir.js';
 
 async function sizeOf(chunks: AsyncIterable<Uint8Array>): Promise<number> {
   let size = 0;
@@ -57,6 +62,20 @@ describe('compressed data', () => {
         const limits = { inflatedBytes: 4 << 20, inflationRatio: 20 };
         const unpacked = withLimits(limits, () => sizeOf(decompressAny(inChunks(packed))));
         expect(await codeOf(unpacked)).to.equal('COMPRESSION_INVALID');
+      });
+
+      it('may be left after the first part, and closes its source', async () => {
+        const file = join(tmpDir(), 'packed');
+        writeFileSync(file, pack(randomBytes(6 << 20)));
+        for (let i = 0; i < 10; i++) {
+          const source = createReadStream(file, { highWaterMark: 1 << 20 });
+          for await (const part of decompressAny(source as AsyncIterable<Uint8Array>)) {
+            expect(part.length).to.be.above(0);
+            break;
+          }
+          for (let waited = 0; !source.closed && waited < 200; waited++) await sleep(5);
+          expect(source.closed).to.equal(true);
+        }
       });
 
       it('cut short is damaged', async () => {
