@@ -15,7 +15,7 @@ fi
 # Every file of test/integration is in every part, but for these; which of them start a runtime was counted.
 #
 # No step runs in them:
-no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry library memory overlay pulled-layers
+no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry images library memory overlay pruned-layers pulled-layers
   remote-sources user-network wrong-hits"
 # They try each runtime themselves, or are about crun alone:
 own_runtimes="compiled-filters counts digests escape executor faults killed limits nested run-command secrets"

@@ -38,6 +38,7 @@ interface TreeFile {
 /** The merged file system of an image, parents before children, sorted. */
 async function* mergedFiles(image: BuiltImage, deps: ExportDependencies): AsyncGenerator<TreeFile> {
   const indexes = await deps.layers.indexes(image.layers, deps.signal, deps.onProgress);
+  await deps.layers.ensureContents(image.layers, deps.signal, deps.onProgress);
   const tree = new LayeredTree(image.layers, indexes, deps.layers);
   const first = new Map<string, string>();
   const visit = function* (dir: string): Generator<TreeFile> {

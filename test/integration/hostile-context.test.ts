@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { tsbuildIn } from '../kit/cli.js';
+import { runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { type ContextEntry, makeContext } from '../kit/context.js';
 import { GitRepository } from '../kit/git-repository.js';
 import { sha256 } from '../kit/hostile-registry.js';
@@ -195,6 +195,21 @@ describe('contexts and archives that mean harm', () => {
       });
     }
 
+    it('twice, with hard links to one name, leaves each link what it was', async () => {
+      const archive = (text: string, link: string) =>
+        rawTar({ name: 'x', body: text }, { name: link, flag: '1', link: 'x' });
+      const context = makeContext({
+        Dockerfile: 'FROM scratch\nADD a.tar b.tar /d/\n',
+        'a.tar': archive('one', 't'),
+        'b.tar': archive('two', 'u'),
+      });
+      const dest = tmpDir();
+      const { status, stderr } = await build(context, ['-o', `type=local,dest=${dest}`]);
+      expect(status, stderr).to.equal(0);
+      const texts = ['x', 't', 'u'].map((name) => readFileSync(join(dest, 'd', name), 'utf8'));
+      expect(texts).to.deep.equal(['two', 'one', 'two']);
+    });
+
     const unreadable: [what: string, archive: Buffer][] = [
       ['of an unknown type', rawTar({ name: 'label', flag: 'V' }, { name: 'ok' })],
       ['with a name that is not UTF-8', rawTar({ name: Buffer.from('caf\xe9', 'latin1') })],
@@ -220,6 +235,32 @@ describe('contexts and archives that mean harm', () => {
       const { status, stderr } = await build(context, [], limits);
       expect([status, stderr.includes('COMPRESSION_INVALID')], stderr).to.deep.equal([4, true]);
     });
+  });
+
+  it('with inodes beyond those that numbers tell apart keeps its hard links, and no others', async function () {
+    needs(this, 'root');
+    const [home, dest] = [tmpDir(), tmpDir()];
+    // Of an overlay across file systems, where each has a range of inodes far above 2^53.
+    const script = `
+      set -e
+      cd "$0"
+      mkdir a b c
+      mount -t tmpfs a a && mount -t tmpfs b b
+      mkdir -p a/lower/d b/upper b/work
+      for i in 1 2 3 4 5; do echo $i > a/lower/d/$i-one; ln a/lower/d/$i-one a/lower/d/$i-two; done
+      mount -t overlay c -o xino=on,lowerdir=a/lower,upperdir=b/upper,workdir=b/work c
+      [ $(stat -c %i c/d/1-one | wc -c) -gt 17 ] || exit 77
+      printf 'FROM scratch\\nCOPY d /\\n' > b/Dockerfile
+      exec "$1" c -f b/Dockerfile -q -o "type=local,dest=$2"`;
+    const args = ['-m', 'sh', '-c', script, home, TSBUILD, dest];
+    const { status, stderr } = await runCommand('unshare', args, { env: { TSBUILD_ROOT: tmpDir() } });
+    // The kernel numbers them otherwise.
+    if (status === 77) this.skip();
+    expect(status, stderr).to.equal(0);
+    for (const i of [1, 2, 3, 4, 5])
+      for (const name of ['one', 'two'])
+        expect(readFileSync(join(dest, `${i}-${name}`), 'utf8'), `${i}-${name}`).to.equal(`${i}\n`);
+    expect(statSync(join(dest, '1-one')).ino).to.equal(statSync(join(dest, '1-two')).ino);
   });
 
   describe('load of an archive', () => {

@@ -84,7 +84,7 @@ function rowsOf(part: Buffer): Float64Array {
 /** 128 bits that tell a text from others that come by chance, and from which nobody gets the text. Null for no text. */
 export function fingerprint(text: string | undefined): string | null {
   if (text === undefined) return null;
-  const words = Uint32Array.from(text, (letter) => letter.charCodeAt(0));
+  const words = Uint32Array.from(text, (letter) => letter.codePointAt(0)!);
   const lanes = [...mixWords(words), ...mixWords(words.reverse())];
   return lanes.map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('');
 }

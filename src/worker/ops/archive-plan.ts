@@ -116,7 +116,7 @@ function placeEntry(
 
 function hardlinkTo(work: WorkTree, entry: ReadTarEntry, directory: string, path: string): PlannedEntry {
   const target = work.resolve(cleanName(entry.linkName!, entry.name), false, directory);
-  work.markInode(target, `link ${target}`);
+  work.markInode(target);
   const file = work.plannedFile(target);
   if (!file)
     throw new BuildError(

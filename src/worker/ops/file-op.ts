@@ -120,6 +120,25 @@ async function treeOf(
   return new LayeredTree(layers, indexes, deps.layers, place);
 }
 
+/** One whose files are there to be read. */
+async function readableTree(
+  layers: readonly Layer[],
+  deps: FileOpDependencies,
+  job: JobContext,
+): Promise<LayeredTree> {
+  const tree = await treeOf(layers, deps, job);
+  await ensureContents(layers, deps, job);
+  return tree;
+}
+
+function ensureContents(
+  layers: readonly Layer[],
+  { layers: store }: FileOpDependencies,
+  job: JobContext,
+): Promise<void> {
+  return store.ensureContents(layers, job.signal, (row) => job.transfer(row));
+}
+
 async function makeLayer(
   op: FileOp,
   base: readonly Layer[],
@@ -129,7 +148,11 @@ async function makeLayer(
   deps: FileOpDependencies,
 ): Promise<Layer> {
   const isOnScratch = base.length === 0 || op.isIndependent;
-  const work = new WorkTree(isOnScratch ? undefined : await treeOf(base, deps, job));
+  const below = isOnScratch ? undefined : await treeOf(base, deps, job);
+  // Names of owners, and targets of an archive's hard links.
+  if (below && op.actions.some((action) => action.owner || (action.kind === 'copy' && action.unpack)))
+    await ensureContents(base, deps, job);
+  const work = new WorkTree(below);
   using spool = new ArchiveSpool(deps.workDirectory);
   const note = (message: string) => job.note(`warning: ${message}`);
   for (const action of op.actions) {
@@ -139,7 +162,7 @@ async function makeLayer(
     else {
       const context = contextOf(action.input);
       await context?.confirm(selectionOf(action), () => selectionDigest(context, action));
-      const tree = context ?? (await treeOf(layersOf(inputs[action.input]), deps, job));
+      const tree = context ?? (await readableTree(layersOf(inputs[action.input]), deps, job));
       const unpack: CopyListeners['unpack'] = async (match, directory, attributes) => {
         if (match.entry.type !== 'file') return false;
         const content = tree.content(match.resolved, match.entry);

@@ -37,6 +37,7 @@ export class WorkTree {
   /** Directories of the base that were replaced: what they held is gone. */
   readonly #replaced = new Set<string>();
   #visited = 0;
+  #marked = 0;
 
   constructor(base: LayeredTree | undefined) {
     this.#base = base;
@@ -125,10 +126,10 @@ export class WorkTree {
     return { entry: rest, content: this.#base!.content(path) };
   }
 
-  /** Gives a planned file the mark of its inode. */
-  markInode(path: string, inode: string): void {
+  /** Gives a planned file a mark of its inode, which no other one ever had at that path. */
+  markInode(path: string): void {
     const planned = this.plannedFile(path);
-    if (planned && !planned.inode) this.put({ ...planned, inode });
+    if (planned && !planned.inode) this.put({ ...planned, inode: `link ${++this.#marked}` });
   }
 
   /** Text of a small file; empty when there is none. */

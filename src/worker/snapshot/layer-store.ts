@@ -161,7 +161,20 @@ export class LayerStore implements LayerBlobs {
     return index;
   }
 
-  /** Where a file entry's bytes are. Only after `index(layer)`. */
+  /** Before `entryContent` is used: of a layer that came compressed the bytes are in its directory, which prune may have taken. */
+  async ensureContents(
+    layers: readonly Layer[],
+    signal: AbortSignal = never,
+    onProgress?: TransferListener,
+  ): Promise<void> {
+    await Promise.all(
+      layers.map(async ({ diffId }, i) => {
+        if (!this.#options.content.has(diffId)) await this.directory(layers, i, signal, onProgress);
+      }),
+    );
+  }
+
+  /** Where a file entry's bytes are. Only after `index(layer)` and `ensureContents`. */
   entryContent(layer: Layer, entry: LayerEntry): FileContent {
     const { content } = this.#options;
     if (content.has(layer.diffId))
@@ -362,6 +375,7 @@ export class LayerStore implements LayerBlobs {
     const memo = this.#path(layer.diffId, `until-${latestSec}`);
     const known = readMemo<Layer>(memo);
     if (known && this.#options.content.has(known.diffId)) return known;
+    await this.ensureContents([layer], signal);
     const writer = this.createWriter(signal);
     let clamped: Layer;
     try {

@@ -179,7 +179,12 @@ export class LocalContext implements SourceTree {
 
   inode(path: string): string | undefined {
     const scanned = this.#scan(path);
-    return scanned && scanned.nlink > 1 ? `${scanned.dev} ${scanned.ino}` : undefined;
+    if (!scanned || scanned.nlink < 2) return undefined;
+    if (Number.isSafeInteger(scanned.ino) && Number.isSafeInteger(scanned.dev))
+      return `${scanned.dev} ${scanned.ino}`;
+    // Overlays number what lies in their layers above all that a number of JavaScript tells apart.
+    const exact = lstatSync(join(this.directory, path), { bigint: true, throwIfNoEntry: false });
+    return exact && `${exact.dev} ${exact.ino}`;
   }
 
   hiddenBy(path: string): string | undefined {

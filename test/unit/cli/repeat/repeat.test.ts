@@ -25,6 +25,13 @@ import { tmpDir } from '../../../kit/tmp-dir.js';
 const MANY = 1_000_000;
 const later = () => Date.now() + 60_000;
 
+describe('a fingerprint', () => {
+  it('differs for texts that differ in one letter, whichever it is', () => {
+    const texts = ['', 'a', 'b', 'ab', 'ba', '\u{1f600}', '\u{1f601}', '\u{1f600}a', 'é', '\0'];
+    expect(new Set(texts.map(fingerprint)).size).to.equal(texts.length);
+  });
+});
+
 describe('rows of files', () => {
   it('are the same through Node and through libc', () => {
     const dir = tmpDir();
