@@ -5,7 +5,7 @@ import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
 import { pushStored } from './exporter/export.js';
-import { findImage, type PlatformImage, platformImages } from './find-image.js';
+import { findImage, layersIn, ownPlatformImage, platformImages } from './find-image.js';
 import { type StoredTree, storeTree, type TreeDependencies } from './exporter/image-tree.js';
 import type { BuiltImage, Layer } from './graph/contract.js';
 import { loadArchive } from './load-archive.js';
@@ -23,7 +23,6 @@ import {
 import { familiarReference, formatReference, parseReference } from './oci/reference.js';
 import type { StoreOptions } from './options.js';
 import { openStore, type Store } from './store.js';
-import { layersOfManifest } from './worker/source/image-source.js';
 
 /** One row of `tsbuild images`. */
 export interface ImageSummary {
@@ -142,6 +141,10 @@ export async function removeImage(name: string, options: StoreOptions = {}): Pro
     throw new BuildError('USAGE', `the image "${name}" has ${names.length} names`, {
       hint: `give one of them: ${names.map((image) => familiarReference(parseReference(image.name))).join(', ')}`,
     });
+  if (fullName === undefined)
+    throw new BuildError('USAGE', `the image "${name}" has no name that could be taken away`, {
+      hint: 'tsbuild prune removes it, when nothing uses it',
+    });
   await store.images.remove(parseReference(fullName));
   return fullName;
 }
@@ -180,7 +183,7 @@ async function fetchedTrees(
     const { root, fullName } = await findImage(store, name);
     const known = byRoot.get(root.digest);
     const tree = known?.tree ?? (await fetchedTree(store, root, signal, docker));
-    byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), fullName] });
+    byRoot.set(root.digest, { tree, names: [...(known?.names ?? []), ...(fullName ? [fullName] : [])] });
   }
   return [...byRoot.values()];
 }
@@ -315,6 +318,10 @@ export async function pushImage(name: string, options: StoreOptions = {}): Promi
   using store = openStore(options);
   const signal = options.signal ?? never;
   const { root, fullName } = await findImage(store, name);
+  if (fullName === undefined)
+    throw new BuildError('USAGE', `the image "${name}" has no name, which says where it is pushed`, {
+      hint: `tsbuild tag ${name} REGISTRY/NAME:TAG`,
+    });
   const images = await platformImages(store, root);
   const built = images.map((image): BuiltImage => ({
     platform: platformOf(image.config),
@@ -381,30 +388,9 @@ async function* readFileOf(path: string): AsyncIterable<Uint8Array> {
   }
 }
 
-async function ownPlatformImage(store: Store, root: Descriptor, name: string): Promise<PlatformImage> {
-  const images = await platformImages(store, root);
-  const own = selectPlatform(hostPlatform(), images, ({ config }) => config) ?? images[0];
-  if (!own)
-    throw new BuildError('IMAGE_NOT_FOUND', `no platform of image "${name}" is in the local store`, {
-      hint: `tsbuild pull ${name}`,
-    });
-  return own;
-}
-
 function repositoryDigest(name: string, digest: Digest): string {
   const { tag: _tag, ...reference } = parseReference(name);
   return familiarReference({ ...reference, digest });
-}
-
-/** The layers, with the registry that the image's name says as the place to fetch them from. */
-function layersIn(store: Store, root: Descriptor, image: PlatformImage): Layer[] {
-  const name = store.images.list().find((stored) => stored.descriptor.digest === root.digest)?.name;
-  const reference = name === undefined ? undefined : parseReference(name);
-  return layersOfManifest(
-    image.manifest,
-    image.config,
-    reference && `docker-image://${reference.domain}/${reference.repository}`,
-  );
 }
 
 function platformOf(config: ImageConfig): Platform {

@@ -1,9 +1,10 @@
 import { BuildError } from './errors.js';
-import { findImage, IMAGE_ID } from './find-image.js';
+import { findImage, IMAGE_ID, layersIn, ownPlatformImage } from './find-image.js';
+import type { Layer } from './graph/contract.js';
 import type { ContainerConfig } from './oci/image-config.js';
 import { hostPlatform } from './oci/platform.js';
 import type { StoreOptions } from './options.js';
-import { openStore } from './store.js';
+import { openStore, type Store } from './store.js';
 import { BuildLimits } from './worker/cgroup/build-limits.js';
 import type { ResourceLimits } from './worker/cgroup/limits.js';
 import type { CapabilityChange } from './worker/executor/capabilities.js';
@@ -49,6 +50,24 @@ export interface RunOptions extends StoreOptions {
   readonly onNote?: (message: string) => void;
 }
 
+/** By its ID from the local store alone; by its name from a registry, too. */
+async function imageToRun(
+  store: Store,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ config: ContainerConfig; layers: readonly Layer[] }> {
+  if (IMAGE_ID.test(name)) {
+    const { root } = await findImage(store, name);
+    const image = await ownPlatformImage(store, root, name);
+    return { config: image.config.config ?? {}, layers: layersIn(store, root, image) };
+  }
+  const resolved = await store.imageSource.resolveImage(name, hostPlatform(), { strict: false, signal });
+  return {
+    config: resolved.config.config ?? {},
+    layers: await store.imageSource.layersOf(resolved.identifier),
+  };
+}
+
 /**
  * Runs an image with this process's stdout and stderr: ENTRYPOINT and CMD, or the command given. What it writes to its
  * files is thrown away. A signal that ends this process goes to the program, which has ten seconds to end by itself. Resolves with
@@ -58,16 +77,8 @@ export interface RunOptions extends StoreOptions {
 export async function runImage(options: RunOptions): Promise<number> {
   const signal = options.signal ?? new AbortController().signal;
   using store = openStore(options);
-  const image = IMAGE_ID.test(options.image)
-    ? (await findImage(store, options.image)).fullName
-    : options.image;
-  const resolved = await store.imageSource.resolveImage(image, hostPlatform(), {
-    strict: false,
-    signal,
-  });
-  const config = resolved.config.config ?? {};
+  const { config, layers } = await imageToRun(store, options.image, signal);
   const args = commandOf(config, options);
-  const layers = await store.imageSource.layersOf(resolved.identifier);
   const overlays = new OverlayRoots({ work: store.state.work, layers: store.layers });
   const createDirectory = () => overlays.createDirectory();
   const networks = new BuildNetworks({ createDirectory });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { type Descriptor, isIndexType, isManifestType } from '../oci/descriptor.js';
 import type { ImageIndex, Manifest } from '../oci/manifest.js';
 import type { ContentStore } from './content-store.js';
@@ -31,6 +31,20 @@ export function imageBlobs(content: ContentStore, root: Descriptor): ImageBlob[]
 function read<T>(content: ContentStore, { digest }: Descriptor): T | undefined {
   try {
     return JSON.parse(readFileSync(content.path(digest), 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+const LARGEST_MANIFEST = 4 << 20;
+
+/** The media type of a manifest or index; undefined for other blobs. */
+export function manifestType(path: string): string | undefined {
+  try {
+    if (statSync(path).size > LARGEST_MANIFEST) return undefined;
+    const { mediaType } = JSON.parse(readFileSync(path, 'utf8')) as { mediaType?: unknown };
+    const isOne = typeof mediaType === 'string' && (isIndexType(mediaType) || isManifestType(mediaType));
+    return isOne ? mediaType : undefined;
   } catch {
     return undefined;
   }

@@ -1,11 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { checkedBody } from '../cache/checked-file.js';
 import { join } from 'node:path';
 import type { ContentStore } from '../cache/content-store.js';
-import { imageBlobs } from '../cache/image-blobs.js';
+import { imageBlobs, manifestType } from '../cache/image-blobs.js';
 import type { ImageStore } from '../cache/image-store.js';
 import type { StateRoot } from '../cache/state-root.js';
-import { isIndexType, isManifestType } from '../oci/descriptor.js';
 import { type Digest, digestHex, isDigest } from '../oci/digest.js';
 import type { ItemType, StoreItem } from './item.js';
 import { type LayerNode, layerItems, layerNodes } from './layer-nodes.js';
@@ -82,20 +81,6 @@ function imageHolds({ content, images, inUseSinceMs }: InventoryOptions): Map<Di
       if (!held.has(descriptor.digest)) held.set(descriptor.digest, ['an image in use']);
   }
   return held;
-}
-
-const LARGEST_MANIFEST = 4 << 20;
-
-/** The media type of a manifest or index; undefined for other blobs. */
-function manifestType(path: string): string | undefined {
-  try {
-    if (statSync(path).size > LARGEST_MANIFEST) return undefined;
-    const { mediaType } = JSON.parse(readFileSync(path, 'utf8')) as { mediaType?: unknown };
-    const isOne = typeof mediaType === 'string' && (isIndexType(mediaType) || isManifestType(mediaType));
-    return isOne ? mediaType : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function recordItem(

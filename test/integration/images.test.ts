@@ -51,6 +51,44 @@ describe('an image of the local store', () => {
     ]);
     await tsbuild.must(['rmi', 'app:1']);
     await tsbuild.must(['rmi', id]);
+    // What it is made of stays until it is pruned.
+    const [left] = JSON.parse((await tsbuild.must(['inspect', id])).stdout) as { RepoTags: string[] }[];
+    expect(left!.RepoTags).to.deep.equal([]);
+    await tsbuild.must(['prune', '-f', '-a']);
     expect((await tsbuild.run(['inspect', id])).status).to.equal(1);
+  });
+
+  describe('without a name', () => {
+    let unnamed: string;
+
+    before(async () => {
+      const context = makeContext({ Dockerfile: 'FROM scratch\nLABEL a=unnamed\n' });
+      unnamed = (await tsbuild.must([context, '-q'])).stdout.trim();
+    });
+
+    it('is found by its ID, and gets a name', async () => {
+      expect(await idOf(unnamed)).to.equal(unnamed);
+      expect(await idOf(unnamed.slice('sha256:'.length, 20))).to.equal(unnamed);
+      await tsbuild.must(['tag', unnamed, 'now:named']);
+      expect(await idOf('now:named')).to.equal(unnamed);
+      await tsbuild.must(['rmi', 'now:named']);
+    });
+
+    it('goes through an archive', async () => {
+      const archive = join(tmpDir(), 'image.tar');
+      await tsbuild.must(['save', unnamed, '-o', archive]);
+      const other = tsbuildIn(tmpDir());
+      const [, loaded] = (await other.must(['load', '-i', archive])).stdout.trim().split(' ');
+      await other.must(['tag', loaded!, 'again']);
+      const [{ Id }] = JSON.parse((await other.must(['inspect', 'again'])).stdout) as [{ Id: string }];
+      expect(Id).to.equal(unnamed);
+    });
+
+    it('has none to push it to, and none to take away', async () => {
+      for (const command of ['push', 'rmi']) {
+        const { status, stderr } = await tsbuild.run([command, unnamed]);
+        expect([status, stderr.includes('has no name')], stderr).to.deep.equal([2, true]);
+      }
+    });
   });
 });

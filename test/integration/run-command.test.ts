@@ -46,6 +46,15 @@ for (const executor of ['crun', 'runc', 'sandbox'] as const) {
       }
     });
 
+    it('runs what a build just printed the ID of, with a name or without one', async () => {
+      const context = makeContext({ Dockerfile: 'FROM base\nCMD ["echo", "built"]\n' });
+      const id = (await tsbuild.must([context, '-q'])).stdout.trim();
+      for (const name of [id, id.slice('sha256:'.length, 19)])
+        expect((await tsbuild.must(['run', name])).stdout, name).to.equal('built\n');
+      const unknown = await tsbuild.run(['run', `sha256:${'0'.repeat(64)}`]);
+      expect([unknown.status, unknown.stderr.includes('IMAGE_NOT_FOUND')]).to.deep.equal([1, true]);
+    });
+
     it('-i: the program reads standard input; without it, nothing', async () => {
       const cat = ['base', 'cat'];
       expect((await tsbuild.must(['run', '-i', ...cat], { input: 'typed\n' })).stdout).to.equal('typed\n');
