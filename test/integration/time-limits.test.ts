@@ -32,6 +32,25 @@ describe('time limits and --keep-going', function () {
     expect(processesWith(longSleep(1))).to.deep.equal([]);
   });
 
+  it('--idle-timeout hears a step while another one makes a large file into a layer', async () => {
+    const result = await build(
+      [
+        'FROM base AS large',
+        'RUN truncate -s 4G /large',
+        'FROM base AS steady',
+        'RUN for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo $i; sleep 0.5; done',
+        'FROM base',
+        'COPY --from=steady /etc/passwd /1',
+        'COPY --from=large /etc/passwd /2',
+        '',
+      ].join('\n'),
+      '--idle-timeout=2s',
+      '-o',
+      'type=cacheonly',
+    );
+    expect(result.status, result.stderr).to.equal(0);
+  });
+
   it('--idle-timeout ends a step that prints nothing, and no step that prints now and then', async () => {
     const steady = 'FROM base\nRUN for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.5; done\n';
     expect((await build(steady, '--idle-timeout=2s')).status).to.equal(0);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { openOutputPipe, type OutputPipe } from '../sys/pipe.js';
-import { exitCodeOf, type SpawnedProgram, spawnProgram } from '../sys/spawn.js';
+import { exitCodeOf, type SpawnedProgram, spawnProgram, withOpened } from '../sys/spawn.js';
 import type { ProcessIo } from './executor.js';
 
 /** What a runtime needs of this process's environment; the rest, which may hold secrets, is kept from it. */
@@ -12,28 +12,33 @@ const PASSED_ON = ['PATH', 'HOME', 'XDG_RUNTIME_DIR'];
  */
 export type RunningProcess = Pick<SpawnedProgram, 'exitCode' | 'kill'>;
 
-/** @param env the child's whole environment; default: the little that a runtime needs */
+/**
+ * @param nothing path of what the child has as standard input where `io` gives none
+ * @param env the child's whole environment; default: the little that a runtime needs
+ */
 export function startProcess(
   program: string,
   args: readonly string[],
   io: ProcessIo,
+  nothing: string,
   env: NodeJS.ProcessEnv = runtimeEnvironment(),
 ): RunningProcess {
   if ('inherit' in io) {
     // Ctrl-C of the terminal must not end a runtime before it has ended the process; but only the terminal's own group reads from it.
     const detached = !io.terminal && !(io.input && process.stdin.isTTY);
-    const stdio = [
-      io.input ? ('inherit' as const) : ('ignore' as const),
-      'inherit' as const,
-      'inherit' as const,
-    ];
-    const child = spawn(program, args, { stdio, env, detached });
+    const start = (input: 'inherit' | number) =>
+      spawn(program, args, { stdio: [input, 'inherit', 'inherit'], env, detached });
+    const child = io.input ? start('inherit') : withOpened(nothing, start);
     return { exitCode: exitCodeOf(child), kill: () => void child.kill('SIGKILL') };
   }
   const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));
   try {
     // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
-    const child = spawnProgram(program, args, { env, descriptors: pipes.map((pipe) => pipe.writeEnd) });
+    const child = spawnProgram(program, args, {
+      env,
+      input: nothing,
+      descriptors: pipes.map((pipe) => pipe.writeEnd),
+    });
     return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
   } finally {
     for (const pipe of pipes) pipe.closeWriteEnd();

@@ -8,6 +8,7 @@ import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
 import { startProcess } from './child-process.js';
+import { DEVICE_NAMES, type DeviceNodes, makeDeviceNodes } from './device-nodes.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
@@ -27,7 +28,8 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       throwIfAborted(signal);
       enterMountNamespace();
       protectProgram(process.execPath);
-      const input = createInput(spec);
+      const devices = makeDeviceNodes(spec.memory);
+      const input = createInput(spec, devices);
       const inputFile = join(spec.memory, 'sandbox.json');
       writeFileSync(inputFile, JSON.stringify(input));
       writeFileSync(input.errorFile, '');
@@ -45,7 +47,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       const ownErrors = join(spec.memory, 'errors');
       writeFileSync(ownErrors, '');
       const separate = ['-c', 'exec 3>&2 2>"$0" "$@"', ownErrors, limited.program, ...limited.args];
-      const child = startProcess('/bin/sh', separate, io, {});
+      const child = startProcess('/bin/sh', separate, io, devices.nothing, {});
       const kill = () => killSandbox(input.pidFile, child.kill);
       signal.addEventListener('abort', kill, { once: true });
       try {
@@ -83,7 +85,7 @@ function limitArguments({ rlimits }: ProcessSpec, program: string, args: readonl
   return { program: prlimit, args: [...limits, '--', program, ...args] };
 }
 
-function createInput(spec: ProcessSpec): SandboxInput {
+function createInput(spec: ProcessSpec, devices: DeviceNodes): SandboxInput {
   const sandboxed = spec.security === 'sandbox';
   const kept = new Set<string>(capabilitiesFor(spec.security, spec.capabilities));
   const own = new Set<string>(capabilitiesFor('insecure'));
@@ -101,6 +103,7 @@ function createInput(spec: ProcessSpec): SandboxInput {
     networkNamespace: typeof spec.network === 'object' ? spec.network.namespace : '',
     bindSys: spec.network === 'host' && inUserNamespace(),
     writableSys: !sandboxed,
+    devices: { names: DEVICE_NAMES, ...devices },
     shmSizeKb: Math.ceil((spec.shmSizeBytes ?? 64 << 20) / 1024),
     mounts: spec.mounts.map((mount) => ({ ...mount, target: resolveInRoot(spec.rootfs, mount.target) })),
     tmpfs: (spec.tmpfs ?? []).map(({ target, exec, readonly, data }) => ({

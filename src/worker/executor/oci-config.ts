@@ -1,3 +1,4 @@
+import { DEVICE_NAMES, type DeviceNodes } from './device-nodes.js';
 import { inUserNamespace } from '../sys/namespaces.js';
 import { capabilitiesFor } from './capabilities.js';
 import type { ProcessSpec } from './executor.js';
@@ -24,8 +25,6 @@ export const MASKED_PATHS: readonly string[] = [
   '/sys/firmware',
 ];
 
-const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
-
 export const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
   '/proc/fs',
@@ -49,7 +48,7 @@ export interface OciConfig {
 }
 
 /** The bundle's config.json (OCI runtime spec 1.0): what Docker asks for, without cgroup limits. */
-export function createOciConfig(spec: ProcessSpec, terminal: boolean): OciConfig {
+export function createOciConfig(spec: ProcessSpec, terminal: boolean, devices: DeviceNodes): OciConfig {
   const capabilities = capabilitiesFor(spec.security, spec.capabilities);
   const sandboxed = spec.security === 'sandbox';
   return {
@@ -68,7 +67,7 @@ export function createOciConfig(spec: ProcessSpec, terminal: boolean): OciConfig
     root: { path: spec.rootfs, readonly: spec.readonlyRootfs ?? false },
     hostname: spec.hostname,
     ...(spec.processFiles?.length ? { hooks: joinGroups(spec.processFiles) } : {}),
-    mounts: [...systemMounts(spec), ...tmpfsMounts(spec), ...bindMounts(spec), ...rootMount(spec)],
+    mounts: [...systemMounts(spec, devices), ...tmpfsMounts(spec), ...bindMounts(spec), ...rootMount(spec)],
     linux: {
       namespaces: [
         { type: 'pid' },
@@ -121,7 +120,7 @@ function shmMount({ shmSizeBytes }: ProcessSpec, secure: readonly string[]): Oci
   return { ...common, source: 'tmpfs', options };
 }
 
-function systemMounts(spec: ProcessSpec): OciMount[] {
+function systemMounts(spec: ProcessSpec, devices: DeviceNodes): OciMount[] {
   const secure = ['nosuid', 'noexec', 'nodev'];
   const nodev = spec.security === 'sandbox' ? ['nodev'] : [];
   return [
@@ -132,7 +131,7 @@ function systemMounts(spec: ProcessSpec): OciMount[] {
       source: 'tmpfs',
       options: ['nosuid', ...nodev, 'strictatime', 'mode=755', 'size=65536k'],
     },
-    ...deviceMounts(spec),
+    ...deviceMounts(spec, devices),
     {
       destination: '/dev/pts',
       type: 'devpts',
@@ -186,14 +185,14 @@ function rootMount({ security, readonlyRootfs }: ProcessSpec): OciMount[] {
   return [{ destination: '/.', type: 'bind', source: '/', options }];
 }
 
-/** Where /dev takes no device nodes, which a process may make, the usual ones are the host's. In a user namespace nobody makes any. */
-function deviceMounts({ security }: ProcessSpec): OciMount[] {
+/** Where /dev takes no device nodes, which a process may make, the usual ones are mounted. In a user namespace nobody makes any. */
+function deviceMounts({ security }: ProcessSpec, { prefix, isReadonly }: DeviceNodes): OciMount[] {
   if (security === 'insecure' || inUserNamespace()) return [];
-  return DEVICES.map((name) => ({
+  return DEVICE_NAMES.map((name) => ({
     destination: `/dev/${name}`,
     type: 'bind',
-    source: `/dev/${name}`,
-    options: ['bind'],
+    source: prefix + name,
+    options: isReadonly ? ['bind', 'ro'] : ['bind'],
   }));
 }
 

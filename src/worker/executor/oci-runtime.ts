@@ -8,6 +8,7 @@ import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { startProcess } from './child-process.js';
 import type { CompiledFilters } from './compiled-filters.js';
+import { makeDeviceNodes } from './device-nodes.js';
 import { endProcessesOf } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
@@ -51,7 +52,8 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   const log = join(memory, 'log');
   const state = join(memory, 'runtime');
   const container = { directory: memory, stateDirectory: join(state, id) };
-  const config = createOciConfig(spec, inherit && io.terminal);
+  const devices = makeDeviceNodes(memory);
+  const config = createOciConfig(spec, inherit && io.terminal, devices);
   writeFileSync(join(memory, 'config.json'), JSON.stringify(filters?.apply(config, container) ?? config));
   writeFileSync(log, '');
   const common = [
@@ -59,7 +61,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
   ];
   const run = ['run', '--bundle', memory, '--pid-file', join(directory, PID_FILE), id];
-  const child = startProcess(program, [...common, ...run], io);
+  const child = startProcess(program, [...common, ...run], io, devices.nothing);
   const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
   try {
     const exitCode = await child.exitCode;

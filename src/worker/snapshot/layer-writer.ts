@@ -77,13 +77,40 @@ export class LayerWriter {
    * @throws CONTEXT_CHANGED when a file is shorter or, where the entry has a digest, other than announced
    */
   add(entry: LayerEntry, content?: FileContent | Uint8Array): Promise<void> | undefined {
-    const added = this.#write(entry, content);
-    this.#treeHash.add(`${contentLine(added)}\n`);
-    this.entries.push(added);
+    const writing = this.#write(entry, content);
+    const step = writing.next();
+    if (!step.done) return this.#goOn(writing);
+    this.#added(step.value);
+    return this.#isTurn() ? this.#turn() : undefined;
+  }
+
+  async #goOn(writing: Generator<undefined, LayerEntry>): Promise<void> {
+    try {
+      for (;;) {
+        await this.#turn();
+        const step = writing.next();
+        if (step.done) return this.#added(step.value);
+      }
+    } finally {
+      // Closes the file where it is not all there.
+      writing.return(undefined as never);
+    }
+  }
+
+  #added(entry: LayerEntry): void {
+    this.#treeHash.add(`${contentLine(entry)}\n`);
+    this.entries.push(entry);
     this.#turnEntries += 1;
-    if (this.#turnBytes < BYTES_PER_TURN && this.#turnEntries < ENTRIES_PER_TURN) return undefined;
+  }
+
+  #isTurn(): boolean {
+    return this.#turnBytes >= BYTES_PER_TURN || this.#turnEntries >= ENTRIES_PER_TURN;
+  }
+
+  async #turn(): Promise<void> {
     [this.#turnBytes, this.#turnEntries] = [0, 0];
-    return yieldToEvents().then(() => throwIfAborted(this.#signal));
+    await yieldToEvents();
+    throwIfAborted(this.#signal);
   }
 
   /** Ends the tar, gives the blob and the index their names. After an error `abort` is due. @throws SECRET_LEAKED by the scan */
@@ -101,7 +128,11 @@ export class LayerWriter {
     this.#blob.abort();
   }
 
-  #write(entry: LayerEntry, content: FileContent | Uint8Array | undefined): LayerEntry {
+  /** Stops where a turn of the event loop is due in the middle of a file. */
+  *#write(
+    entry: LayerEntry,
+    content: FileContent | Uint8Array | undefined,
+  ): Generator<undefined, LayerEntry> {
     if (entry.type === 'whiteout') {
       const name = joinPath(parentPath(entry.path), `.wh.${baseName(entry.path)}`);
       this.#blob.append(
@@ -129,7 +160,7 @@ export class LayerWriter {
     );
     if (type !== 'file') return { ...entry, size };
     const offset = this.#blob.size;
-    const digest = this.#copy(entry, content ?? Buffer.alloc(0));
+    const digest = yield* this.#copy(entry, content ?? Buffer.alloc(0));
     this.#blob.append(Buffer.alloc(tarPadding(size)));
     // As a whole it has two thirds of the size that it has when it is put together, which counts for many files.
     return xattrs || linkName !== undefined
@@ -137,8 +168,9 @@ export class LayerWriter {
       : { path, type, mode, uid, gid, size, mtimeSec, digest, offset };
   }
 
-  #copy(entry: LayerEntry, content: FileContent | Uint8Array): Digest {
-    const digest = content instanceof Uint8Array ? this.#copyBytes(content) : this.#copyFile(entry, content);
+  *#copy(entry: LayerEntry, content: FileContent | Uint8Array): Generator<undefined, Digest> {
+    const digest =
+      content instanceof Uint8Array ? this.#copyBytes(content) : yield* this.#copyFile(entry, content);
     if (entry.digest !== undefined && entry.digest !== digest) throw changed(entry.path);
     return digest;
   }
@@ -148,17 +180,17 @@ export class LayerWriter {
     return digestOf(content);
   }
 
-  #copyFile(entry: LayerEntry, content: FileContent): Digest {
+  *#copyFile(entry: LayerEntry, content: FileContent): Generator<undefined, Digest> {
     if (content.length === 0) return digestOf('');
     const fd = this.#open(entry, content);
     try {
       const state = content.hashedAs;
       if (entry.digest === undefined || !state || !isInState(fd, state)) {
         const hash = createHash('sha256');
-        this.#copyRange(fd, entry, content, hash);
+        yield* this.#copyRange(fd, entry, content, hash);
         return digestFromHash(hash);
       }
-      this.#copyRange(fd, entry, content, undefined);
+      yield* this.#copyRange(fd, entry, content, undefined);
       if (!isInState(fd, state)) throw changed(entry.path);
       return entry.digest;
     } catch (error) {
@@ -178,9 +210,15 @@ export class LayerWriter {
     }
   }
 
-  #copyRange(fd: number, entry: LayerEntry, content: FileContent, hash: Hash | undefined): void {
+  *#copyRange(
+    fd: number,
+    entry: LayerEntry,
+    content: FileContent,
+    hash: Hash | undefined,
+  ): Generator<undefined, void> {
     let from = content.offset ?? 0;
     for (let left = content.length; left > 0;) {
+      if (this.#turnBytes >= BYTES_PER_TURN) yield;
       const room = this.#blob.room(left);
       const read = readSync(fd, room, 0, room.length, from);
       if (read === 0) throw changed(entry.path);

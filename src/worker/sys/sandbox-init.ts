@@ -19,6 +19,11 @@ export interface SandboxInput {
   readonly bindSys: boolean;
   readonly writableSys: boolean;
   readonly shmSizeKb: number;
+  readonly devices: {
+    readonly names: readonly string[];
+    readonly prefix: string;
+    readonly isReadonly: boolean;
+  };
   readonly mounts: readonly { source: string; target: string; readonly: boolean }[];
   readonly tmpfs: readonly { target: string; exec: boolean; readonly: boolean; data: string }[];
   readonly maskedPaths: readonly string[];
@@ -128,9 +133,9 @@ function becomeProcess(load: (name: string) => unknown): void {
     );
     mount('shm', at('/dev/shm'), 'tmpfs', secure, `mode=1777,size=${input.shmSizeKb}k`);
     mount('mqueue', at('/dev/mqueue'), 'mqueue', secure, null);
-    for (const name of ['null', 'zero', 'full', 'random', 'urandom', 'tty']) {
+    for (const name of input.devices.names) {
       fs.writeFileSync(at(`/dev/${name}`), '');
-      mount(`/dev/${name}`, at(`/dev/${name}`), null, flag.bind, null);
+      bind(input.devices.prefix + name, at(`/dev/${name}`), input.devices.isReadonly);
     }
     // A name for the terminal, which is of another devpts: programs look for it by its numbers.
     const isTerminal = libc.func('int isatty(int fd)') as (fd: number) => number;
@@ -165,7 +170,7 @@ function becomeProcess(load: (name: string) => unknown): void {
     for (const path of input.maskedPaths.map(at)) {
       const stat = fs.lstatSync(path, { throwIfNoEntry: false });
       if (stat?.isDirectory()) mount('tmpfs', path, 'tmpfs', flag.readonly, 'size=0k');
-      else if (stat) mount('/dev/null', path, null, flag.bind, null);
+      else if (stat) mount(at('/dev/null'), path, null, flag.bind, null);
     }
   };
 

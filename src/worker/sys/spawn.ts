@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { callLibc, errnoError } from './libc.js';
 
@@ -14,8 +14,22 @@ export interface SpawnedProgram {
 
 export interface SpawnOptions {
   readonly env: NodeJS.ProcessEnv;
-  /** Descriptors that the program has as 1, 2 and so on; 0 is /dev/null. */
+  /** Descriptors that the program has as 1, 2 and so on. */
   readonly descriptors: readonly number[];
+  /** Path of the file that it has as 0; default: /dev/null. */
+  readonly input?: string;
+}
+
+const NOTHING = '/dev/null';
+
+/** Gives `use` the file opened for reading, and closes it afterwards. */
+export function withOpened<T>(path: string, use: (fd: number) => T): T {
+  const fd = openSync(path, 'r');
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -61,9 +75,11 @@ function isMainThread(): boolean {
 function spawnByFork(
   program: string,
   args: readonly string[],
-  { env, descriptors }: SpawnOptions,
+  { env, descriptors, input = NOTHING }: SpawnOptions,
 ): SpawnedProgram {
-  const child = spawn(program, args, { stdio: ['ignore', ...descriptors], env, detached: true });
+  const child = withOpened(input, (fd) =>
+    spawn(program, args, { stdio: [fd, ...descriptors], env, detached: true }),
+  );
   const kill = () => void child.kill('SIGKILL');
   return { exitCode: exitCodeOf(child), kill, killAndWait: kill };
 }
@@ -132,7 +148,11 @@ const SIGNAL_MASK = 0x08;
 const NEW_SESSION = 0x80;
 
 /** Signals are handled and let through as in a new process: Node ignores some. */
-function posixSpawn(program: string, args: readonly string[], { env, descriptors }: SpawnOptions): number {
+function posixSpawn(
+  program: string,
+  args: readonly string[],
+  { env, descriptors, input = NOTHING }: SpawnOptions,
+): number {
   const [actions, attributes, noSignals] = Array.from({ length: 3 }, () => Buffer.alloc(OPAQUE_BYTES));
   // sigfillset leaves libc's own signals out, which the program would then have ignored.
   const allSignals = Buffer.alloc(OPAQUE_BYTES, 0xff);
@@ -150,8 +170,8 @@ function posixSpawn(program: string, args: readonly string[], { env, descriptors
     call('int posix_spawnattr_setflags(void *attributes, short flags)', attributes, flags);
     const open =
       'int posix_spawn_file_actions_addopen(void *actions, int fd, const char *path, int flags, unsigned int mode)';
-    call(open, actions, 0, '/dev/null', 0, 0);
     const duplicate = 'int posix_spawn_file_actions_adddup2(void *actions, int from, int to)';
+    call(open, actions, 0, input, 0, 0);
     for (const [i, descriptor] of descriptors.entries()) call(duplicate, actions, descriptor, i + 1);
     call(
       'int posix_spawn(void *pid, const char *program, const void *actions, const void *attributes, const char **args, const char **env)',
