@@ -1,3 +1,5 @@
+import { readFileSync, rmSync } from 'node:fs';
+import type { StagedBlob } from './cache/content-store.js';
 import { BuildError, throwIfAborted } from './errors.js';
 import { assembleManifest } from './exporter/image-assembly.js';
 import { decompressAny, detectCompression } from './oci/compression.js';
@@ -24,25 +26,21 @@ import { readTar } from './oci/tar/tar-reader.js';
 import type { Store } from './store.js';
 import { layersOfManifest } from './worker/source/image-source.js';
 
-interface StoredFile {
-  readonly digest: Digest;
-  readonly size: number;
+interface StagedFile extends StagedBlob {
   /** The first bytes, which tell the compression. */
   readonly head: Buffer;
-  /** The blob was in the store before. */
-  readonly known: boolean;
 }
 
 /**
- * Takes a docker archive (`docker save`, old and new, podman, BuildKit) or an OCI archive into the store: every file becomes
- * a blob while the archive is read once; what no image needs is removed again.
+ * Takes a docker archive (`docker save`, old and new, podman, BuildKit) or an OCI archive into the store. The archive is read once,
+ * and every file of it becomes a temporary one; those that an image needs become blobs.
  */
 export async function loadArchive(
   source: AsyncIterable<Uint8Array>,
   store: Store,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const files = new Map<string, StoredFile>();
+  using archive = new LoadedArchive(store);
   const links = new Map<string, string>();
   let entries = 0;
   for await (const entry of readTar(decompressAny(source))) {
@@ -52,21 +50,13 @@ export async function loadArchive(
         hint: `a tar of a root file system is taken with tsbuild import; ${limitHint('imageArchiveEntries')}`,
       });
     const name = entry.name.replace(/^(\.?\/)+/, '');
-    if (entry.type === 'file') files.set(name, await storeFile(entry.content, store, signal));
+    if (entry.type === 'file') archive.add(name, await stageFile(entry.content, store, signal));
     else if (entry.type === 'symlink') links.set(name, resolveLink(name, entry.linkName!));
     else if (entry.type === 'hardlink') links.set(name, entry.linkName!.replace(/^(\.?\/)+/, ''));
   }
-  for (const [name, target] of links) {
-    const file = files.get(target);
-    if (file) files.set(name, file);
-  }
-  const archive = new LoadedArchive(files, store);
-  try {
-    if (files.has('manifest.json')) return await archive.loadDocker();
-    if (files.has('index.json')) return await archive.loadOci();
-  } finally {
-    await archive.dropUnused();
-  }
+  archive.link(links);
+  if (archive.has('manifest.json')) return await archive.loadDocker();
+  if (archive.has('index.json')) return await archive.loadOci();
   throw new BuildError(
     'MANIFEST_INVALID',
     'the archive holds no image: neither manifest.json nor index.json',
@@ -85,63 +75,80 @@ function resolveLink(name: string, target: string): string {
   return parts.join('/');
 }
 
-async function storeFile(
+async function stageFile(
   content: AsyncIterable<Uint8Array>,
   store: Store,
   signal: AbortSignal,
-): Promise<StoredFile> {
+): Promise<StagedFile> {
   let head = Buffer.alloc(0);
-  const before = new Set<string>();
   const peeked = async function* (): AsyncIterable<Uint8Array> {
     for await (const chunk of content) {
       if (head.length < 6) head = Buffer.concat([head, chunk.subarray(0, 6)]);
       yield chunk;
     }
   };
-  const listed = await store.content.write(peeked(), {
-    signal,
-    onCommit: (digest) => void (store.content.has(digest) && before.add(digest)),
-  });
-  return { ...listed, head: head.subarray(0, 6), known: before.has(listed.digest) };
+  const staged = await store.content.stage(peeked(), { signal });
+  return { ...staged, head: head.subarray(0, 6) };
 }
 
-class LoadedArchive {
-  readonly #files: ReadonlyMap<string, StoredFile>;
+class LoadedArchive implements Disposable {
+  readonly #files = new Map<string, StagedFile>();
+  /** Temporary files of what is no blob yet. A blob is never removed here: others may have begun to use it. */
+  readonly #staged = new Map<Digest, string>();
   readonly #store: Store;
-  readonly #used = new Set<Digest>();
   readonly #kept = new Set<Digest>();
 
-  constructor(files: ReadonlyMap<string, StoredFile>, store: Store) {
-    this.#files = files;
+  constructor(store: Store) {
     this.#store = store;
   }
 
+  add(name: string, file: StagedFile): void {
+    this.#files.set(name, file);
+    if (this.#staged.has(file.digest)) rmSync(file.temporary, { force: true });
+    else this.#staged.set(file.digest, file.temporary);
+  }
+
+  /** Other names of files that were added. */
+  link(links: ReadonlyMap<string, string>): void {
+    for (const [name, target] of links) {
+      const file = this.#files.get(target);
+      if (file) this.#files.set(name, file);
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#files.has(name);
+  }
+
+  [Symbol.dispose](): void {
+    for (const temporary of this.#staged.values()) rmSync(temporary, { force: true });
+  }
+
   async loadDocker(): Promise<string[]> {
-    const manifests = parseArchiveManifest(await this.#document('manifest.json'));
+    const manifests = parseArchiveManifest(this.#stagedDocument('manifest.json'));
     const loaded: string[] = [];
     for (const { Config, RepoTags, Layers } of manifests) {
       const config = this.#file(Config);
       const layers = Layers.map((path) => this.#layer(this.#file(path)));
-      const parsed = parseImageConfig(await this.#document(Config), Config);
       const descriptor: Descriptor = {
         mediaType: MEDIA_TYPES.ociConfig,
         digest: config.digest,
         size: config.size,
       };
+      for (const { digest } of [descriptor, ...layers]) this.#adopt(digest);
+      const parsed = parseImageConfig(await this.#blob(descriptor), Config);
       const written = await this.#store.content.writeBytes(
         assembleManifest(descriptor, layers, { oci: true, annotations: {} }),
       );
       await this.#verify({ schemaVersion: 2, config: descriptor, layers }, parsed);
       const manifest: Descriptor = { mediaType: MEDIA_TYPES.ociManifest, ...written };
-      // Where the archive is an OCI one as well it may hold the same manifest.
-      this.#keep([manifest, descriptor, ...layers]);
       loaded.push(...(await this.#name(manifest, RepoTags ?? [])));
     }
     return loaded;
   }
 
   async loadOci(): Promise<string[]> {
-    const index = parseIndex(await this.#document('index.json'), 'the archive');
+    const index = parseIndex(this.#stagedDocument('index.json'), 'the archive');
     const loaded: string[] = [];
     for (const { annotations, ...descriptor } of index.manifests) {
       await this.#keepTree(descriptor, 0);
@@ -153,13 +160,6 @@ class LoadedArchive {
     return [...new Set(loaded)];
   }
 
-  /** Removes the blobs that the archive brought and no image uses. */
-  async dropUnused(): Promise<void> {
-    for (const { digest, known } of this.#files.values()) {
-      if (!known && !this.#used.has(digest)) await this.#store.content.delete(digest);
-    }
-  }
-
   async #keepTree(descriptor: Descriptor, depth: number): Promise<void> {
     // An index that names another one twice, and so on, would be walked for ever.
     if (this.#kept.has(descriptor.digest)) return;
@@ -168,20 +168,19 @@ class LoadedArchive {
       throw new BuildError('MANIFEST_INVALID', `the archive has indexes within indexes`, {
         hint: limitHint('indexDepth'),
       });
-    if (!this.#store.content.has(descriptor.digest)) {
+    if (!this.#adopt(descriptor.digest)) {
       throw new BuildError('MANIFEST_INVALID', `the archive lacks the blob ${descriptor.digest}`, {
         hint: 'it was cut short or made for another platform',
       });
     }
-    this.#keep([descriptor]);
     if (isIndexType(descriptor.mediaType)) {
       const { manifests } = parseIndex(await this.#blob(descriptor), descriptor.digest, descriptor.mediaType);
-      for (const child of manifests)
-        if (this.#store.content.has(child.digest)) await this.#keepTree(child, depth + 1);
+      for (const child of manifests) if (this.#adopt(child.digest)) await this.#keepTree(child, depth + 1);
       return;
     }
     const manifest = parseManifest(await this.#blob(descriptor), descriptor.digest, descriptor.mediaType);
     for (const blob of [manifest.config, ...manifest.layers]) {
+      this.#adopt(blob.digest);
       const size = this.#store.content.sizeOf(blob.digest);
       if (size !== blob.size)
         throw new BuildError(
@@ -189,7 +188,6 @@ class LoadedArchive {
           `the archive's blob ${blob.digest} is ${size === undefined ? 'missing' : 'damaged'}`,
         );
     }
-    this.#keep([manifest.config, ...manifest.layers]);
     // What is no image, such as a provenance statement, has no layers to verify.
     if (!isImageConfigType(manifest.config.mediaType)) return;
     await this.#verify(manifest, parseImageConfig(await this.#blob(manifest.config), descriptor.digest));
@@ -209,7 +207,7 @@ class LoadedArchive {
     }
   }
 
-  #layer(file: StoredFile): Descriptor {
+  #layer(file: StagedFile): Descriptor {
     const compression = detectCompression(file.head);
     if (compression === 'bzip2' || compression === 'xz')
       throw new BuildError(
@@ -230,11 +228,16 @@ class LoadedArchive {
     return full;
   }
 
-  #keep(descriptors: readonly Descriptor[]): void {
-    for (const descriptor of descriptors) this.#used.add(descriptor.digest);
+  /** Makes a blob of what the archive has. False where the store has none of that digest, from elsewhere either. */
+  #adopt(digest: Digest): boolean {
+    const temporary = this.#staged.get(digest);
+    if (temporary === undefined) return this.#store.content.has(digest);
+    this.#store.content.adopt(temporary, digest);
+    this.#staged.delete(digest);
+    return true;
   }
 
-  #file(path: string): StoredFile {
+  #file(path: string): StagedFile {
     const file = this.#files.get(path);
     if (!file)
       throw new BuildError(
@@ -245,9 +248,11 @@ class LoadedArchive {
     return file;
   }
 
-  #document(name: string): Promise<Buffer> {
+  /** What says which files are blobs; read before any is one. */
+  #stagedDocument(name: string): Buffer {
     const { digest, size } = this.#file(name);
-    return this.#blob({ mediaType: MEDIA_TYPES.ociConfig, digest, size });
+    checkDocumentSize({ mediaType: MEDIA_TYPES.ociConfig, digest, size }, 'the archive');
+    return readFileSync(this.#staged.get(digest)!);
   }
 
   #blob(descriptor: Descriptor): Promise<Buffer> {

@@ -25,6 +25,22 @@ export interface BlobFollower {
   written(bytes: number): void;
 }
 
+/** What is known of a blob before its bytes are there. */
+interface ExpectedBlob {
+  readonly digest?: Digest;
+  readonly isVerified?: boolean;
+  readonly size?: number;
+  readonly signal?: AbortSignal;
+  readonly follower?: BlobFollower | undefined;
+}
+
+/** A whole blob that nobody finds yet. */
+export interface StagedBlob {
+  readonly temporary: string;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
 /**
  * Blobs by digest in `content/blobs/sha256/<hex>`, so that `content/` is an OCI image layout.
  *
@@ -103,21 +119,25 @@ export class ContentStore {
   }
 
   /**
-   * Streams data in; size and digest must agree with `expected`, which also hears of the digest before the blob appears. A
-   * source that itself throws at its end where its bytes are not those of `digest` is `isVerified`: it is not hashed again.
-   * @throws BLOB_CORRUPT when they do not; nothing stays behind
+   * Streams data in; size and digest must agree with `expected`. A source that itself throws at its end where its bytes are not those
+   * of `digest` is `isVerified`: it is not hashed again. @throws BLOB_CORRUPT when they do not; nothing stays behind
    */
   async write(
     source: AsyncIterable<Uint8Array>,
-    expected: {
-      digest?: Digest;
-      isVerified?: boolean;
-      size?: number;
-      signal?: AbortSignal;
-      onCommit?: (digest: Digest) => void;
-      follower?: BlobFollower | undefined;
-    } = {},
+    expected: ExpectedBlob = {},
   ): Promise<{ digest: Digest; size: number }> {
+    const { temporary, ...blob } = await this.stage(source, expected);
+    try {
+      this.#commit(temporary, blob.digest);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    return blob;
+  }
+
+  /** As {@link write}, but the blob stays a temporary file, which the caller ends with {@link adopt} or removes. */
+  async stage(source: AsyncIterable<Uint8Array>, expected: ExpectedBlob = {}): Promise<StagedBlob> {
     const temporary = this.temporaryPath();
     try {
       const algorithm = expected.digest ? digestAlgorithm(expected.digest) : 'sha256';
@@ -151,9 +171,7 @@ export class ContentStore {
       if (expected.digest !== undefined && expected.digest !== digest) {
         throw new BuildError('BLOB_CORRUPT', `blob ${expected.digest} has the digest ${digest}`);
       }
-      expected.onCommit?.(digest);
-      this.#commit(temporary, digest);
-      return { digest, size };
+      return { temporary, digest, size };
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;

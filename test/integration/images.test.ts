@@ -1,6 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { build, loadImages, saveImages } from '../../src/index.js';
 import { tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import { tmpDir } from '../kit/tmp-dir.js';
@@ -90,5 +94,49 @@ describe('an image of the local store', () => {
         expect([status, stderr.includes('has no name')], stderr).to.deep.equal([2, true]);
       }
     });
+  });
+});
+
+describe('an archive that is loaded', () => {
+  let archive: string;
+  let files: string;
+
+  before(async () => {
+    const dir = tmpDir();
+    archive = join(dir, 'good.tar');
+    files = join(dir, 'files');
+    mkdirSync(files);
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY a /a\n', a: 'a\n' });
+    await build({ context, tags: ['a:1'], outputs: [{ type: 'docker', dest: archive }], root: tmpDir() });
+    execFileSync('tar', ['-xf', archive, '-C', files]);
+  });
+
+  const filesIn = (root: string, ...path: string[]) =>
+    readdirSync(join(root, 'content', ...path), { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => name);
+
+  it('that has no image leaves alone what another load took meanwhile, and nothing of its own', async () => {
+    const root = tmpDir();
+    writeFileSync(join(files, 'last'), Buffer.alloc(100_000, 'x'));
+    const names = readdirSync(files).filter(
+      (name) => !['manifest.json', 'index.json', 'last'].includes(name),
+    );
+    const tar = execFileSync('tar', ['-c', '-C', files, ...names, 'last'], { maxBuffer: 64 << 20 });
+    const members = execFileSync('tar', ['-t'], { input: tar, encoding: 'utf8' }).trim().split('\n');
+    const count = members.filter((name) => !name.endsWith('/')).length;
+    const stdin = new PassThrough();
+    const failure = loadImages({ root, input: '-', stdin }).catch((error: unknown) => error);
+    const [begin, end] = [tar.subarray(0, -60_000), tar.subarray(-60_000)];
+    stdin.write(begin);
+    const arrived = () => filesIn(root, 'ingest').length + filesIn(root, 'blobs', 'sha256').length;
+    while (!existsSync(join(root, 'content/ingest')) || arrived() < count) await sleep(10);
+
+    expect(await loadImages({ root, input: archive })).to.deep.equal(['docker.io/library/a:1']);
+    stdin.end(end);
+    expect(await failure).to.have.property('code', 'MANIFEST_INVALID');
+    await saveImages(['a:1'], { root, output: join(tmpDir(), 'out.tar') });
+    expect(filesIn(root, 'ingest')).to.deep.equal([]);
+    expect(filesIn(root, 'blobs', 'sha256'), 'layer, config and manifest').to.have.length(3);
   });
 });
