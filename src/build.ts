@@ -168,12 +168,14 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     const exportable = await caches.withInline(solved, images);
     checkConfigs(options, exportable, context);
     if (leaks) await caches.checkLeaks(solved, leaks);
-    const [exported] = await Promise.all([
-      sharesDisk(store, options.outputs ?? [])
-        ? space.retrying('the export', exporting(exportable))
-        : exporting(exportable)(),
-      caches.export(solved, images),
-    ]);
+    const exported = await bothExports(
+      () =>
+        sharesDisk(store, options.outputs ?? [])
+          ? space.retrying('the export', exporting(exportable))
+          : exporting(exportable)(),
+      (own) => caches.export(solved, images, own),
+      signal,
+    );
     return { ...exported, warnings, stats };
   };
   try {
@@ -184,6 +186,29 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     await caches.close();
     await worker.close();
   }
+}
+
+/**
+ * Exports images and caches side by side. Images that fail end the export of caches, which nobody shall find then; images stay when a
+ * cache fails. Throws what failed first, once both have ended.
+ */
+async function bothExports<T>(
+  exportImages: () => Promise<T>,
+  exportCaches: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<T> {
+  const ending = new AbortController();
+  const failures: unknown[] = [];
+  const [exported] = await Promise.allSettled([
+    exportImages().catch((error: unknown) => {
+      failures.push(error);
+      ending.abort(error);
+      throw error;
+    }),
+    exportCaches(AbortSignal.any([signal, ending.signal])).catch((error: unknown) => failures.push(error)),
+  ]);
+  if (exported.status === 'rejected' || failures.length > 0) throw failures[0];
+  return exported.value;
 }
 
 /** Loaded only for an engine. */

@@ -57,6 +57,7 @@ interface Exported {
   readonly graph: BuildkitGraph;
   readonly images: readonly BuiltImage[];
   readonly mountIds: ReadonlySet<string>;
+  readonly signal: AbortSignal;
 }
 
 /** What a solve gives to caches, made when it is first asked for. */
@@ -159,15 +160,23 @@ export class RemoteCaches {
     }
   }
 
-  /** Writes what was solved to every target. A cache that fails is a warning, unless its `ignore-error=false` says other. */
-  async export(solved: readonly SolvedVertex[], images: readonly BuiltImage[]): Promise<void> {
+  /**
+   * Writes what was solved to every target, and settles when all of them have ended. A cache that fails is a warning, unless its
+   * `ignore-error=false` says other.
+   */
+  async export(
+    solved: readonly SolvedVertex[],
+    images: readonly BuiltImage[],
+    signal: AbortSignal,
+  ): Promise<void> {
     if (this.#targets.length === 0) return;
     const steps = await this.#exportableOf(solved).steps;
     const mountIds = cacheMountIds(solved);
     const graph = await this.#graph(solved);
-    await Promise.all(
-      this.#targets.map((target) => this.#exportTo(target, { steps, graph, images, mountIds })),
-    );
+    throwIfAborted(signal);
+    const exported = { steps, graph, images, mountIds, signal };
+    const ends = await Promise.allSettled(this.#targets.map((target) => this.#exportTo(target, exported)));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
   /** The images with a cache of themselves in their configs, where `type=inline` or BUILDKIT_INLINE_CACHE asks for it. */
@@ -233,8 +242,8 @@ export class RemoteCaches {
     return steps;
   }
 
-  async #exportTo(target: ExportTarget, { steps, graph, images, mountIds }: Exported): Promise<void> {
-    const { store, signal, onProgress } = this.#context;
+  async #exportTo(target: ExportTarget, { steps, graph, images, mountIds, signal }: Exported): Promise<void> {
+    const { store, onProgress } = this.#context;
     const { backend, mode, options, failsBuild, takesMount, early } = target;
     const digest = `cache-to ${backend.place}`;
     const name = `exporting cache to ${backend.place}`;
@@ -245,7 +254,7 @@ export class RemoteCaches {
         layers: store.layers,
         content: store.content,
         graph,
-        sentBefore: (await early?.finish()) ?? [],
+        sentBefore: (await early?.finish(signal)) ?? [],
         mounts: takesMount && exportMounts(store.state.mounts, (id) => mountIds.has(id) && takesMount(id)),
         signal,
         onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
@@ -253,6 +262,7 @@ export class RemoteCaches {
       onProgress({ kind: 'note', digest, atMs: Date.now(), message: describeExport(stats) });
       onProgress({ kind: 'done', digest, atMs: Date.now() });
     } catch (error) {
+      if (signal.aborted) onProgress({ kind: 'canceled', digest, atMs: Date.now() });
       throwIfAborted(signal);
       const located = locateError(error, { vertex: name });
       onProgress({ kind: 'failed', digest, atMs: Date.now(), message: located.message });

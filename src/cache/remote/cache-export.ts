@@ -103,6 +103,7 @@ export async function exportCache(
     await send(upload, backend, deps);
     sent.push(upload.blob);
   });
+  throwIfAborted(deps.signal);
   await backend.publish(encoded.document, deps.signal);
   const uploadedBytes = sent.reduce((sum, blob) => sum + blob.size, 0);
   return { steps: steps.length, uploads: sent.length, uploadedBytes };
@@ -139,10 +140,14 @@ export class EarlyUploads {
     this.#running = this.#running.then(() => this.#send(layer));
   }
 
-  /** Waits for the layer that is on its way, and gives what was sent; the others are left to the export. */
-  async finish(): Promise<readonly Descriptor[]> {
+  /** Waits for the layer that is on its way, unless `signal` ends it, and gives what was sent; the others are left to the export. */
+  async finish(signal?: AbortSignal): Promise<readonly Descriptor[]> {
     this.#takesMore = false;
+    const stop = () => this.#stop.abort();
+    if (signal?.aborted) stop();
+    signal?.addEventListener('abort', stop);
     await this.#running;
+    signal?.removeEventListener('abort', stop);
     return this.#sent;
   }
 
