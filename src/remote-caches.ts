@@ -154,7 +154,7 @@ export class RemoteCaches {
     const mountIds = cacheMountIds(solved);
     const isTaken = (id: string) =>
       mountIds.has(id) && this.#targets.some(({ takesMount }) => takesMount?.(id));
-    for (const { id, path } of exportMounts(this.#context.store.state.mounts, isTaken).directories) {
+    for (const { id, path } of mountsOf(this.#context.store.state.mounts, isTaken).directories) {
       const what = `the cache mount "${id}"`;
       check(what, () => leaks.checkDirectory(path, what));
     }
@@ -249,13 +249,19 @@ export class RemoteCaches {
     const name = `exporting cache to ${backend.place}`;
     onProgress({ kind: 'announced', digest, atMs: Date.now(), name, inputs: [] });
     onProgress({ kind: 'started', digest, atMs: Date.now() });
+    const onUnfit: ExportMounts['onUnfit'] = ({ id }, error) => {
+      if (failsBuild) throw error;
+      const { message, hint } = locateError(error, {});
+      this.#warn(`the cache mount "${id}" was not exported to ${backend.place}: ${message}`, hint);
+    };
+    const takes = takesMount && ((id: string) => mountIds.has(id) && takesMount(id));
     try {
       const stats = await exportCache(mode === 'max' ? steps : inImages(steps, images), backend, options, {
         layers: store.layers,
         content: store.content,
         graph,
         sentBefore: (await early?.finish(signal)) ?? [],
-        mounts: takesMount && exportMounts(store.state.mounts, (id) => mountIds.has(id) && takesMount(id)),
+        mounts: takes && { ...mountsOf(store.state.mounts, takes), onUnfit },
         signal,
         onProgress: (row) => onProgress({ kind: 'transfer', digest, atMs: Date.now(), ...row }),
       });
@@ -354,7 +360,7 @@ function cacheMountIds(solved: readonly SolvedVertex[]): Set<string> {
 }
 
 /** Directories of cache mounts, by the ids that lie beside them. */
-function exportMounts(root: string, isWanted: (id: string) => boolean): ExportMounts {
+function mountsOf(root: string, isWanted: (id: string) => boolean): Omit<ExportMounts, 'onUnfit'> {
   const names = readdirSync(root).filter((name) => /^[0-9a-f]{32}(-0)?\.json$/.test(name));
   const directories = names.flatMap((file) => {
     const name = file.slice(0, -'.json'.length);

@@ -178,6 +178,19 @@ describe('cache mounts in remote caches', function () {
     expect(readdirSync(mountOf(other))).to.deep.equal([]);
   });
 
+  it('leaves out a mount with a name that is not UTF-8, says so, and exports the rest', async () => {
+    const one = newMachine();
+    await run(one, 'echo whole > /cache/x', ...to());
+    const { stderr } = await run(one, `printf hi > "$(printf '/cache/caf\\351')"`, ...to());
+    expect(stderr)
+      .to.contain('the cache mount "things" was not exported to directory ')
+      .and.to.match(/"caf\\xe9" in ".*" is not UTF-8/)
+      .and.not.contain('the cache was not exported');
+    const other = newMachine();
+    await run(other, 'ls /cache > /list', ...from());
+    expect(readdirSync(mountOf(other)), 'what the cache had before').to.deep.equal(['x']);
+  });
+
   describe('on every backend that takes them', () => {
     let registry: Registry | undefined;
     let s3: S3Server | undefined;

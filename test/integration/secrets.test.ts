@@ -259,6 +259,11 @@ function testSecrets(executor: 'crun' | 'runc' | 'sandbox'): void {
       for (const [what, script, place] of [
         ['a file of a cache mount', `mkdir -p /c/d && cp ${FILE} /c/d/f`, '"/d/f" of the cache mount "way"'],
         ['a link of a cache mount', `ln -sf "$(cat ${FILE})" /c/l`, '"/l" of the cache mount "way"'],
+        [
+          'a file whose name is not UTF-8',
+          `cp ${FILE} "$(printf '/c/caf\\351')"`,
+          '"/caf\ufffd" of the cache mount "way"',
+        ],
         ['base64 in a cache mount', `base64 ${FILE} > /c/b`, '(base64) in "/b" of the cache mount "way"'],
       ] as const) {
         it(`${what} fails the build before anything is sent; without it, nothing is looked at`, async () => {

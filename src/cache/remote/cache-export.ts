@@ -20,6 +20,7 @@ import {
 import type { CacheContents, CachedLayer, CachedMount, CachedStep } from './cache-contents.js';
 import { readBlob } from './cache-import.js';
 import { exportMount, type MountDirectory, type MountUpload, sendBytes } from './mount-export.js';
+import { scanMount } from './mount-index.js';
 import { readMountIndex } from './mount-import.js';
 
 const UPLOADS_AT_ONCE = 4;
@@ -48,6 +49,8 @@ export interface ExportMounts {
   readonly directories: readonly MountDirectory[];
   /** What the cache has of these stays, where this machine has no directory for it. */
   readonly isWanted: (mount: CachedMount) => boolean;
+  /** Hears of a mount that cannot be exported whole. The cache keeps what it has of it, and is exported unless this throws. */
+  readonly onUnfit: (directory: MountDirectory, error: unknown) => void;
 }
 
 export interface CacheExportDependencies {
@@ -307,7 +310,7 @@ async function readEarlier(
 }
 
 async function exportMounts(
-  { directories, isWanted }: ExportMounts,
+  { directories, isWanted, onUnfit }: ExportMounts,
   earlier: ReadCache | undefined,
   backend: CacheBackend,
   sent: Descriptor[],
@@ -324,7 +327,15 @@ async function exportMounts(
     const send = async (upload: MountUpload) => {
       if (await sendBytes(upload, backend, signal)) sent.push(upload.blob);
     };
-    mounts.push(await exportMount(directory, mount && index ? { mount, index } : undefined, send, signal));
+    const scan = await scanMount(directory.path, signal).catch((error: unknown) => {
+      throwIfAborted(signal);
+      onUnfit(directory, error);
+    });
+    if (scan)
+      mounts.push(
+        await exportMount(directory, scan, mount && index ? { mount, index } : undefined, send, signal),
+      );
+    else if (mount) mounts.push(mount);
   }
   return mounts.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { BuildError, throwIfAborted } from '../../errors.js';
+import { throwIfAborted } from '../../errors.js';
 import type { Descriptor } from '../../oci/descriptor.js';
 import { digestOf } from '../../oci/digest.js';
 import type { CacheBackend } from './cache-backend.js';
@@ -10,10 +10,11 @@ import type { CachedMount } from './cache-contents.js';
 import {
   chunkId,
   type FoundChunk,
+  mountChanged,
   MOUNT_INDEX_TYPE,
   type MountChunk,
   type MountIndex,
-  scanMount,
+  type MountScan,
 } from './mount-index.js';
 
 const PACK_TYPE = 'application/vnd.tsbuild.cachemount.pack.v1';
@@ -40,11 +41,11 @@ export interface MountUpload {
  */
 export async function exportMount(
   directory: MountDirectory,
+  scan: MountScan,
   earlier: { mount: CachedMount; index: MountIndex } | undefined,
   send: (upload: MountUpload) => Promise<void>,
   signal: AbortSignal,
 ): Promise<CachedMount> {
-  const scan = await scanMount(directory.path, signal);
   const kept = keptChunks(scan.chunks, earlier);
   const packs: Descriptor[] = kept.packs;
   const places = new Map<string, Pick<MountChunk, 'pack' | 'offset'>>(kept.places);
@@ -122,9 +123,7 @@ function readChunk(directory: string, { id, path, offset, length }: FoundChunk):
     closeSync(fd);
   }
   if (chunkId(data) === id) return data;
-  throw new BuildError('CACHE_FAILED', `"${path}" of a cache mount changed while it was read`, {
-    hint: 'another build uses the mount; its next export has the whole of it',
-  });
+  throw mountChanged(path);
 }
 
 /** Sends a blob that is in memory, where the backend lacks it. */

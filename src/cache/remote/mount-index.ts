@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { type Digest, isDigest } from '../../oci/digest.js';
@@ -58,7 +59,10 @@ export function chunkId(data: Uint8Array): string {
   return createHash('sha256').update(data).digest().subarray(0, 20).toString('base64');
 }
 
-/** Reads every file of `directory`. Sockets, pipes and devices are left out. */
+/**
+ * Reads every file of `directory`. Sockets, pipes and devices are left out.
+ * @throws CACHE_FAILED where a name or the target of a link is not UTF-8, which an index cannot say, and where a file goes meanwhile
+ */
 export async function scanMount(directory: string, signal: AbortSignal): Promise<MountScan> {
   const entries: MountEntry[] = [];
   const chunks: FoundChunk[] = [];
@@ -85,9 +89,14 @@ export async function scanMount(directory: string, signal: AbortSignal): Promise
     };
     if (stat.isDirectory()) {
       entries.push({ ...common, type: 'directory' });
-      for (const name of readdirSync(file).sort()) await visit(path === '' ? name : `${path}/${name}`);
+      const names = readdirSync(file, { encoding: 'buffer' }).map((name) => textOf(name, file));
+      for (const name of names.sort()) await visit(path === '' ? name : `${path}/${name}`);
     } else if (stat.isSymbolicLink()) {
-      entries.push({ ...common, type: 'symlink', link: readlinkSync(file) });
+      entries.push({
+        ...common,
+        type: 'symlink',
+        link: textOf(readlinkSync(file, { encoding: 'buffer' }), file),
+      });
     } else if (stat.isFile()) {
       const link = stat.nlink > 1n ? links.get(stat.ino) : undefined;
       if (link !== undefined) {
@@ -109,8 +118,32 @@ export async function scanMount(directory: string, signal: AbortSignal): Promise
       throwIfAborted(signal);
     }
   };
-  await visit('');
+  try {
+    await visit('');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { path = directory } = error as NodeJS.ErrnoException;
+    throw mountChanged(relative(directory, path), error);
+  }
   return { entries, chunks };
+}
+
+/** Another step uses the mount while it is read. */
+export function mountChanged(path: string, cause?: unknown): BuildError {
+  return new BuildError('CACHE_FAILED', `"${path}" of a cache mount changed while it was read`, {
+    cause,
+    hint: 'another build uses the mount; its next export has the whole of it',
+  });
+}
+
+function textOf(bytes: Buffer, place: string): string {
+  if (isUtf8(bytes)) return bytes.toString();
+  const shown = bytes
+    .toString('latin1')
+    .replace(/[^\x20-\x7e]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  throw new BuildError('CACHE_FAILED', `"${shown}" in "${place}" is not UTF-8`, {
+    hint: 'give the file another name in the step that makes it, or remove it there',
+  });
 }
 
 /** @throws CACHE_INVALID for an index that is malformed or names a file outside of the mount */
