@@ -81,6 +81,7 @@ describe('cache mounts in remote caches', function () {
     symlinkSync('../outside', join(directory, 'dir/link'));
     linkSync(join(directory, 'large'), join(directory, 'dir/same'));
     utimesSync(join(directory, 'large'), 1_500_000_000.123456, 1_500_000_000.123456);
+    execFileSync('touch', ['-d', '@-1.5', join(directory, 'empty')]);
     await run(one, 'true', ...to());
 
     const other = newMachine();
@@ -88,7 +89,7 @@ describe('cache mounts in remote caches', function () {
     expect(stderr).to.contain('cache mount "things" restored from directory ');
     const restored = mountOf(other);
     expect(differences(readTree(directory), readTree(restored))).to.deep.equal([]);
-    for (const path of ['', 'large', 'dir', 'dir/run.sh']) {
+    for (const path of ['', 'large', 'empty', 'dir', 'dir/run.sh']) {
       const stats = [directory, restored].map((root) => statSync(join(root, path), { bigint: true }).mtimeNs);
       expect(stats[1], path).to.equal(stats[0]);
     }

@@ -43,19 +43,20 @@ export function makeNode(path: string, mode: number, major: number, minor: numbe
 
 /** Sets both times to the nanosecond, which node:fs cannot; does not follow a symlink. */
 export function setTimesNs(path: string, accessNs: bigint, modificationNs: bigint): void {
-  const second = 1_000_000_000n;
-  const times = new BigInt64Array([
-    accessNs / second,
-    accessNs % second,
-    modificationNs / second,
-    modificationNs % second,
-  ]);
+  const times = new BigInt64Array([...timespec(accessNs), ...timespec(modificationNs)]);
   const [currentDirectory, noFollow] = [-100, 0x100];
   callLibc(
     'int utimensat(int dir, const char *path, const void *times, int flags)',
     [currentDirectory, path, times, noFollow],
     path,
   );
+}
+
+/** Seconds and nanoseconds; the nanoseconds of a time before 1970 count forward too. */
+function timespec(timeNs: bigint): [bigint, bigint] {
+  const second = 1_000_000_000n;
+  const nano = ((timeNs % second) + second) % second;
+  return [(timeNs - nano) / second, nano];
 }
 
 const FS_IOC_GETFLAGS = 0x80086601;

@@ -54,6 +54,15 @@ describe('system calls that Node lacks', () => {
     expect(lstatSync(link, { bigint: true }).mtimeNs).to.equal(1_700_000_000_123_456_789n);
   });
 
+  it('set times before 1970, with a fraction too', () => {
+    const file = join(tmpDir(), 'file');
+    writeFileSync(file, '');
+    for (const time of [-1n, -1_500_000_000n, -2_000_000_000n, 0n]) {
+      setTimesNs(file, time, time);
+      expect(lstatSync(file, { bigint: true }).mtimeNs).to.equal(time);
+    }
+  });
+
   it('tell ext4 that subdirectories are unrelated', function () {
     const dir = tmpDir();
     if (statfsSync(dir).type !== EXT4) this.skip();
