@@ -5,7 +5,7 @@ import { BuildError } from '../../src/errors.js';
 import { extractLayer, readLayer } from '../../src/worker/snapshot/extract.js';
 import { codeOf } from '../kit/code-of.js';
 import { needs } from '../kit/needs.js';
-import { inChunks, manyEntries, paxEntry, type RawEntry, rawTar } from '../kit/tar.js';
+import { inChunks, manyEntries, paxEntry, type RawEntry, rawEntry, rawTar } from '../kit/tar.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
 interface Case {
@@ -261,6 +261,53 @@ describe('layers that mean harm', () => {
       ['b', 'file', 5],
     ]);
     expect(readFileSync(join(target, 'b'), 'utf8')).to.equal('first');
+  });
+
+  it('lists no hard link to itself where a file becomes a link to its own link', async () => {
+    const archive = rawTar(
+      { name: 'x', body: 'first' },
+      { name: 't', flag: '1', link: 'x' },
+      { name: 'u', flag: '1', link: 'x' },
+      { name: 'x', flag: '1', link: 't' },
+    );
+    const { target } = guarded();
+    const { entries } = await extractLayer(inChunks(archive), target);
+    expect(entries.map(({ path, type, size, linkName }) => [path, type, size, linkName])).to.deep.equal([
+      ['t', 'file', 5, undefined],
+      ['u', 'hardlink', 0, 't'],
+      ['x', 'hardlink', 0, 't'],
+    ]);
+    expect(new Set(['t', 'u', 'x'].map((name) => statSync(join(target, name)).ino))).to.have.property(
+      'size',
+      1,
+    );
+  });
+
+  it('refuses a hard link to itself, and one to what it replaces', async () => {
+    const archives = [
+      rawTar({ name: 'x' }, { name: 'x', flag: '1', link: 'x' }),
+      rawTar({ name: 'x' }, { name: 't', flag: '1', link: 'x' }, { name: 't', flag: '1', link: 't' }),
+      rawTar({ name: 'd/f' }, { name: 'd', flag: '1', link: 'd/f' }),
+    ];
+    for (const archive of archives) {
+      expect(await codeOf(readLayer(inChunks(archive), undefined))).to.equal('TAR_INVALID');
+      expect(await codeOf(extractLayer(inChunks(archive), guarded().target))).to.equal('TAR_INVALID');
+    }
+  });
+
+  it('lists many hard links to one file in linear time, and gives its bytes on from one to the next', async () => {
+    const links = 30_000;
+    const archive = async function* () {
+      yield rawTar({ name: 'x', body: 'first' }).subarray(0, -1024);
+      yield* inChunks(
+        Buffer.concat([...Array(links).keys()].map((i) => rawEntry({ name: `l${i}`, flag: '1', link: 'x' }))),
+      );
+      yield* manyEntries(links, (i) => ({ name: i === 0 ? 'x' : `l${i - 1}` }));
+    };
+    const started = performance.now();
+    const { entries } = await readLayer(archive(), undefined);
+    expect(performance.now() - started).to.be.lessThan(10_000);
+    expect(entries.filter(({ size }) => size === 5).map(({ path }) => path)).to.deep.equal([`l${links - 1}`]);
   });
 
   it('lists a million entries in bounded memory and refuses more than the limit', async function () {

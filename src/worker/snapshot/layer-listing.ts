@@ -3,70 +3,85 @@ import { limitHint, LIMITS } from '../../oci/limits.js';
 import type { LayerEntry, LayerIndex } from './layer-index.js';
 import { comparePaths, parentPath } from './path-order.js';
 
+/** One file under several names. */
+interface LinkGroup {
+  file: string;
+  /** The other names, in the archive's order. */
+  readonly links: Set<string>;
+}
+
 /**
  * A layer's listing while its tar is read: the later of two entries of one path wins, and what is no directory takes away what
  * an earlier directory of that path had in it. It says at every moment what unpacking has made: an entry that it keeps below
  * something else than a directory would let the archive reach out of its root.
  */
 export class LayerListing {
+  /** A hard link's `linkName` may be out of date here: its group knows the file. */
   readonly #entries = new Map<string, LayerEntry>();
   /** Directories above entries. */
   readonly #parents = new Set<string>();
-  /** Hard links by the path of their file. */
-  readonly #links = new Map<string, string[]>();
+  /** By the path of a file that has hard links, and by that of each of its links. */
+  readonly #groups = new Map<string, LinkGroup>();
   #visited = 0;
 
   get(path: string): LayerEntry | undefined {
-    return this.#entries.get(path);
+    const entry = this.#entries.get(path);
+    return entry && this.#upToDate(entry);
   }
 
   /** @throws TAR_INVALID for a hard link to nothing, and for more replaced directories than an honest archive has */
   add(entry: LayerEntry): void {
     const { path } = entry;
-    const listed = entry.type === 'hardlink' ? this.#linked(entry) : entry;
     if (entry.type !== 'directory' && this.#parents.has(path)) this.#dropBelow(path);
     this.#forget(path);
-    this.#entries.set(path, listed);
-    if (listed.type === 'hardlink')
-      this.#links.set(listed.linkName!, [...(this.#links.get(listed.linkName!) ?? []), path]);
+    // After what had the name is gone, as unpacking does it: the link's target may have become the file only now.
+    if (entry.type === 'hardlink') this.#join(entry);
+    this.#entries.set(path, entry);
     for (let dir = parentPath(path); dir !== '' && !this.#parents.has(dir); dir = parentPath(dir))
       this.#parents.add(dir);
   }
 
   finish(): LayerIndex {
     return {
-      entries: [...this.#entries.values()].sort((a, b) => comparePaths(a.path, b.path)),
+      entries: [...this.#entries.values()]
+        .map((entry) => this.#upToDate(entry))
+        .sort((a, b) => comparePaths(a.path, b.path)),
       impliedDirectories: [...this.#parents].filter((path) => !this.#entries.has(path)).sort(comparePaths),
     };
   }
 
+  #upToDate(entry: LayerEntry): LayerEntry {
+    return entry.type === 'hardlink' ? { ...entry, linkName: this.#groups.get(entry.path)!.file } : entry;
+  }
+
   /** A link to a link is one to its file. */
-  #linked(entry: LayerEntry): LayerEntry {
-    const target = this.#entries.get(entry.linkName!);
-    if (!target || target.type === 'directory' || target.type === 'whiteout' || target.path === entry.path) {
+  #join({ path, linkName }: LayerEntry): void {
+    const target = this.#entries.get(linkName!);
+    if (!target || target.type === 'directory' || target.type === 'whiteout') {
       throw new BuildError(
         'TAR_INVALID',
-        `the archive's hard link "${entry.path}" points to "${entry.linkName}", which it does not hold`,
+        `the archive's hard link "${path}" points to "${linkName}", which it does not hold`,
       );
     }
-    return target.type === 'hardlink' ? { ...entry, linkName: target.linkName! } : entry;
+    const group = this.#groups.get(target.path) ?? { file: target.path, links: new Set() };
+    group.links.add(path);
+    this.#groups.set(target.path, group).set(path, group);
   }
 
   /** The first of the links to a file that goes becomes the file. */
   #forget(path: string): void {
     const known = this.#entries.get(path);
     this.#entries.delete(path);
-    if (known?.type === 'hardlink') {
-      const others = this.#links.get(known.linkName!)?.filter((link) => link !== path);
-      if (others?.length) this.#links.set(known.linkName!, others);
-      else this.#links.delete(known.linkName!);
+    const group = this.#groups.get(path);
+    if (!known || !group) return;
+    this.#groups.delete(path);
+    if (!group.links.delete(path)) {
+      const [heir] = group.links;
+      group.links.delete(heir!);
+      group.file = heir!;
+      this.#entries.set(heir!, { ...known, path: heir! });
     }
-    const [heir, ...others] = this.#links.get(path) ?? [];
-    if (!known || heir === undefined) return;
-    this.#links.delete(path);
-    this.#entries.set(heir, { ...known, path: heir });
-    for (const other of others) this.#entries.set(other, { ...this.#entries.get(other)!, linkName: heir });
-    if (others.length > 0) this.#links.set(heir, others);
+    if (group.links.size === 0) this.#groups.delete(group.file);
   }
 
   #dropBelow(path: string): void {
