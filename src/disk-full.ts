@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { statIfThere } from './cache/if-there.js';
 import { BuildError } from './errors.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { ResolvedOp } from './graph/contract.js';
@@ -9,14 +10,14 @@ import type { Store } from './store.js';
 
 /** Whether all that the outputs write into files lies on the store's disk, and could be written once more. */
 export function sharesDisk({ state }: Store, outputs: readonly OutputSpec[]): boolean {
-  const { dev } = statSync(state.path);
+  const { dev } = statSync(state.path, { bigint: true });
   const destinations = outputs.flatMap((output) => ('dest' in output && output.dest ? [output.dest] : []));
   return destinations.every((path) => path !== '-' && deviceOf(resolve(path)) === dev);
 }
 
-/** Of the nearest directory that exists. */
-function deviceOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.dev ?? deviceOf(dirname(path));
+/** Of the nearest directory that exists; the exporter says what is wrong with the path. */
+function deviceOf(path: string): bigint {
+  return statIfThere(path)?.dev ?? deviceOf(dirname(path));
 }
 
 /** Codes of errors whose message is what another program printed. */

@@ -63,6 +63,15 @@ export function removeLeftovers(directory: string): void {
   }
 }
 
+/** Removes what could not be written whole; the error of that says more than one of this. */
+export function removeTemporary(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    return;
+  }
+}
+
 const TEMPORARY = '.tsbuild-';
 
 /** The name beside a file of the user's under which it is written until it is whole. Tells whose it is. */

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BuildError } from '../errors.js';
+import { makeDirectories } from './make-directories.js';
 import { processStamp } from './process-stamp.js';
 
 const LAYOUT_VERSION = 1;
@@ -113,7 +114,7 @@ export function openStateRoot(path: string): StateRoot {
       state.trash,
       state.work,
     ]) {
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      makeDirectories(dir, 0o700);
     }
     writeFileSync(`${versionFile}.${processStamp()}`, `${LAYOUT_VERSION}\n`);
     renameSync(`${versionFile}.${processStamp()}`, versionFile);

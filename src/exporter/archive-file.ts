@@ -1,8 +1,8 @@
-import { closeSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
+import { removeTemporariesIn, removeTemporary, temporaryBeside } from '../cache/leftovers.js';
 import { writeAll } from '../cache/write-all.js';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { digestOfJson } from '../oci/digest.js';
@@ -44,7 +44,7 @@ export async function writeArchive(
     await writeFile(temporary, files, signal);
     renameSync(temporary, dest);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeTemporary(temporary);
     if (signal.aborted) throw signal.reason;
     if (error instanceof BuildError) throw error;
     throw exportFailed(dest, error);

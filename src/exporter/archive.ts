@@ -3,19 +3,18 @@ import {
   createReadStream,
   createWriteStream,
   existsSync,
-  mkdirSync,
   readFileSync,
   renameSync,
-  rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ContentStore } from '../cache/content-store.js';
+import { statIfThere } from '../cache/if-there.js';
 import { NAME_ANNOTATION, TAG_ANNOTATION } from '../cache/image-store.js';
-import { removeTemporariesIn, temporaryBeside } from '../cache/leftovers.js';
+import { removeTemporariesIn, removeTemporary, temporaryBeside } from '../cache/leftovers.js';
+import { makeDirectories } from '../cache/make-directories.js';
 import { BuildError } from '../errors.js';
 import { type Descriptor, MEDIA_TYPES } from '../oci/descriptor.js';
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.js';
@@ -183,7 +182,7 @@ export async function writeDestination(
     await pipeline(bytes, createWriteStream(temporary, { highWaterMark: 1 << 20 }), { signal });
     renameSync(temporary, dest);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeTemporary(temporary);
     if (signal.aborted) throw signal.reason;
     if (error instanceof BuildError) throw error;
     throw exportFailed(dest, error);
@@ -192,7 +191,7 @@ export async function writeDestination(
 
 /** A pipe or a device takes the bytes and stays what it is. */
 export function isSpecialFile(dest: string): boolean {
-  const stat = statSync(dest, { throwIfNoEntry: false });
+  const stat = statIfThere(dest);
   return stat !== undefined && !stat.isFile() && !stat.isDirectory();
 }
 
@@ -205,7 +204,7 @@ export function writeLayout(images: readonly NamedTree[], content: ContentStore,
     for (const file of files) {
       const target = join(directory, file.name);
       if (file.name.startsWith('blobs/') && existsSync(target)) continue;
-      mkdirSync(dirname(target), { recursive: true });
+      makeDirectories(dirname(target));
       const temporary = temporaryBeside(target);
       if ('data' in file) writeFileSync(temporary, file.data);
       else copyFileSync(file.path, temporary);
@@ -217,16 +216,21 @@ export function writeLayout(images: readonly NamedTree[], content: ContentStore,
 }
 
 export function exportFailed(dest: string, cause: unknown): BuildError {
-  const { code, message } = cause as NodeJS.ErrnoException;
+  const { code, message, syscall } = cause as NodeJS.ErrnoException;
   const hint =
-    code === 'ENOENT'
-      ? 'make the directory first'
-      : code === 'EACCES'
-        ? 'choose a place that you may write'
-        : code === 'ENOSPC'
-          ? 'make room on the disk'
-          : code === 'EISDIR'
-            ? 'name a file in that directory'
-            : undefined;
+    code === 'ENOENT' && syscall === 'mkdir'
+      ? 'choose another place: no directory can be made in this one'
+      : WRITE_HINTS.get(code ?? '');
   return new BuildError('EXPORT_FAILED', `"${dest}" cannot be written: ${message}`, { cause, hint });
 }
+
+const WRITE_HINTS: ReadonlyMap<string, string> = new Map([
+  ['ENOENT', 'make the directory first'],
+  ['ENOTDIR', 'choose a place that is not below a file'],
+  ['EEXIST', 'choose another place, or remove what has the name'],
+  ['EACCES', 'choose a place that you may write'],
+  ['EPERM', 'choose a place that you may write'],
+  ['EROFS', 'choose a place that can be written'],
+  ['ENOSPC', 'make room on the disk'],
+  ['EISDIR', 'name a file in that directory'],
+]);

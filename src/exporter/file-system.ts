@@ -5,7 +5,6 @@ import {
   linkSync,
   lstatSync,
   lutimesSync,
-  mkdirSync,
   openSync,
   readSync,
   rmSync,
@@ -15,6 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { makeDirectories } from '../cache/make-directories.js';
 import type { BuiltImage } from '../graph/contract.js';
 import { throwIfAborted } from '../errors.js';
 import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
@@ -116,7 +116,7 @@ export async function writeFileSystem(
   const directories: { path: string; entry: LayerEntry }[] = [];
   let count = 0;
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectories(directory);
     for await (const file of mergedFiles(image, deps)) {
       if (++count % 500 === 0) await yieldToEvents();
       throwIfAborted(deps.signal);
@@ -137,12 +137,12 @@ function placeFile(directory: string, { path, entry, content, linkTo }: TreeFile
   const existing = lstatSync(target, { throwIfNoEntry: false });
   if (existing && !(existing.isDirectory() && entry.type === 'directory'))
     rmSync(target, { recursive: true, force: true });
-  mkdirSync(dirname(target), { recursive: true });
+  makeDirectories(dirname(target));
   if (linkTo !== undefined) {
     linkSync(join(directory, linkTo), target);
     return;
   }
-  if (entry.type === 'directory') mkdirSync(target, { recursive: true });
+  if (entry.type === 'directory') makeDirectories(target);
   else if (entry.type === 'symlink') symlinkSync(entry.linkName!, target);
   else if (content) {
     const fd = openSync(target, 'wx', 0o600);

@@ -2,6 +2,7 @@ import { rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readChecked, writeChecked } from '../cache/checked-file.js';
+import { statIfThere } from '../cache/if-there.js';
 import { type Digest, digestHex, digestOf } from '../oci/digest.js';
 
 /** Longer than the clock of any file system stands still. */
@@ -43,7 +44,7 @@ function memoryPath(memory: string, dest: string): string {
 
 /** Of regular files only: device, inode, size and the two times of the last change. */
 function stateOf(dest: string): string | undefined {
-  const stat = statSync(dest, { bigint: true, throwIfNoEntry: false });
+  const stat = statIfThere(dest);
   if (!stat?.isFile()) return undefined;
   return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(' ');
 }

@@ -114,6 +114,48 @@ describe('a docker archive that is exported again', function () {
   });
 });
 
+describe('destinations that cannot be', function () {
+  this.timeout(60_000);
+  const tsbuild = tsbuildIn(tmpDir());
+  const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY data /d/\n', data: 'x' });
+  const file = join(tmpDir(), 'file');
+  before(() => writeFileSync(file, ''));
+
+  for (const [parent, hint] of [
+    ['/proc/nope', 'choose another place: no directory can be made in this one'],
+    [file, 'choose a place that is not below a file'],
+  ] as const) {
+    const below = parent === file ? 'a file' : parent;
+    for (const type of ['type=local', 'type=oci,tar=false', 'type=docker', 'type=tar'])
+      it(`end ${type} at once in ${below}`, async () => {
+        const { status, stderr } = await tsbuild.run([context, '-q', '-o', `${type},dest=${parent}/x/y`]);
+        expect(status, stderr).to.equal(1);
+        expect(stderr).to.contain('[EXPORT_FAILED').and.contain('hint: ');
+        if (type === 'type=local') expect(stderr).to.contain(hint);
+      });
+
+    for (const flag of ['--iidfile', '--metadata-file'])
+      it(`end ${flag} at once in ${below}`, async () => {
+        const { status, stderr } = await tsbuild.run([context, '-q', flag, `${parent}/x/y`]);
+        expect(status, stderr).to.equal(1);
+        expect(stderr).to.contain('[EXPORT_FAILED').and.contain('hint: ');
+      });
+
+    it(`end --cache-to at once in ${below}`, async () => {
+      const cache = `type=local,dest=${parent}/x/y,ignore-error=false`;
+      const { status, stderr } = await tsbuild.run([context, '-q', '--cache-to', cache]);
+      expect(status, stderr).to.equal(3);
+      expect(stderr).to.contain('[CACHE_FAILED').and.contain('hint: ');
+    });
+
+    it(`end --root at once in ${below}`, async () => {
+      const { status, stderr } = await tsbuild.run([context, '-q', '--root', `${parent}/x/y`]);
+      expect(status, stderr).to.equal(1);
+      expect(stderr).to.contain('[STORE_FAILED').and.contain('hint: ');
+    });
+  }
+});
+
 describe('two outputs of one build', function () {
   this.timeout(60_000);
   const tsbuild = tsbuildIn(tmpDir());

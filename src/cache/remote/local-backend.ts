@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -9,6 +9,7 @@ import { type Descriptor, MEDIA_TYPES } from '../../oci/descriptor.js';
 import { type Digest, digestAlgorithm, digestHex, digestOf } from '../../oci/digest.js';
 import type { ImageIndex } from '../../oci/manifest.js';
 import { removeLeftovers } from '../leftovers.js';
+import { makeDirectories } from '../make-directories.js';
 import { processStamp } from '../process-stamp.js';
 import type { CacheBackend, CacheDocument } from './cache-backend.js';
 
@@ -129,7 +130,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     return await readFile(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }
@@ -138,13 +139,25 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size;
 }
 
+/** @throws CACHE_FAILED */
+function makeCacheDirectory(path: string): void {
+  try {
+    makeDirectories(path);
+  } catch (error) {
+    throw new BuildError('CACHE_FAILED', `the cache cannot be written: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'choose a directory that you may write, and that is not below a file',
+    });
+  }
+}
+
 async function writeWhole(
   path: string,
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal?: AbortSignal,
 ): Promise<void> {
   const parent = join(path, '..');
-  await mkdir(parent, { recursive: true });
+  makeCacheDirectory(parent);
   const temporary = join(parent, `${processStamp()}-${digestHex(digestOf(path)).slice(0, 16)}`);
   try {
     await pipeline(

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { build } from '../../build.js';
 import { stateRootPath } from '../../cache/state-root.js';
 import { BuildError } from '../../errors.js';
+import { exportFailed } from '../../exporter/archive.js';
 import { writesStandardOutput } from '../../exporter/destinations.js';
 import type { OutputSpec } from '../../exporter/output-spec.js';
 import type { SecretScanMode } from '../../secrets/leak-check.js';
@@ -286,8 +287,6 @@ export function writeResult(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (error) {
-    throw new BuildError('EXPORT_FAILED', `"${file}" cannot be written: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw exportFailed(file, error);
   }
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectories } from '../../cache/make-directories.js';
 import { BuildError } from '../../errors.js';
 import type { JobContext } from '../../graph/contract.js';
 import { removeFilesThatTell } from '../../secrets/remove-files.js';
@@ -70,7 +71,7 @@ function copyOut(
     return;
   }
   try {
-    mkdirSync(dirname(destination), { recursive: true });
+    makeDirectories(dirname(destination));
     execFileSync('cp', ['-a', '-T', '--', source, destination], { stdio: ['ignore', 'ignore', 'pipe'] });
     job.note(`copied "${path}" of the failed step to ${destination}`);
   } catch (error) {
