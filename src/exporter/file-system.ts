@@ -17,7 +17,7 @@ import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { makeDirectories } from '../cache/make-directories.js';
 import type { BuiltImage } from '../graph/contract.js';
 import { throwIfAborted } from '../errors.js';
-import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
+import { fileTime, TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
 import { encodeTarHeader } from '../oci/tar/tar-writer.js';
 import type { LayerEntry } from '../worker/snapshot/layer-index.js';
 import type { FileContent } from '../worker/snapshot/layer-writer.js';
@@ -124,7 +124,8 @@ export async function writeFileSystem(
       if (file.entry.type === 'directory')
         directories.push({ path: join(directory, file.path), entry: file.entry });
     }
-    for (const { path, entry } of directories.toReversed()) utimesSync(path, entry.mtimeSec, entry.mtimeSec);
+    for (const { path, entry } of directories.toReversed())
+      utimesSync(path, fileTime(entry.mtimeSec), fileTime(entry.mtimeSec));
   } catch (error) {
     throwIfAborted(deps.signal);
     throw exportFailed(directory, error);
@@ -164,5 +165,5 @@ function placeFile(directory: string, { path, entry, content, linkTo }: TreeFile
   chmodSync(target, entry.mode);
   for (const [name, value] of Object.entries(entry.xattrs ?? {}))
     setXattr(target, name, Buffer.from(value, 'base64'));
-  if (entry.type !== 'directory') lutimesSync(target, entry.mtimeSec, entry.mtimeSec);
+  if (entry.type !== 'directory') lutimesSync(target, fileTime(entry.mtimeSec), fileTime(entry.mtimeSec));
 }

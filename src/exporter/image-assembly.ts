@@ -3,6 +3,7 @@ import type { BuiltImage, Layer } from '../graph/contract.js';
 import { type Descriptor, MEDIA_TYPES } from '../oci/descriptor.js';
 import type { HistoryEntry, ImageConfig } from '../oci/image-config.js';
 import type { ImageIndex, Manifest } from '../oci/manifest.js';
+import { createdTime } from '../oci/tar/tar-entry.js';
 
 /** Docker's names for the media types, for `oci-mediatypes=false`. */
 const DOCKER_TYPES: Readonly<Record<string, string>> = {
@@ -76,7 +77,7 @@ function fillTimes(history: readonly HistoryEntry[]): HistoryEntry[] {
 /** With SOURCE_DATE_EPOCH everything that this build adds has that time. */
 function creationTime({ createdAt }: Layer, epochSec: number | undefined): string | undefined {
   if (createdAt === undefined || epochSec === undefined) return createdAt;
-  return new Date(epochSec * 1000).toISOString().replace('.000Z', 'Z');
+  return createdTime(epochSec).replace('.000Z', 'Z');
 }
 
 /** The manifest as bytes, indented as BuildKit does. */

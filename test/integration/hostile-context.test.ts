@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -53,6 +63,47 @@ describe('contexts and archives that mean harm', () => {
       server.close();
     }
   });
+
+  for (const [time, mtimeSec, created] of [
+    ['@300000000000', 253_402_300_799, '9999-12-31T23:59:59.000Z'],
+    ['@9000000000000', 253_402_300_799, '9999-12-31T23:59:59.000Z'],
+    ['@-5.5', -6, '1970-01-01T00:00:00.000Z'],
+  ] as const) {
+    it(`with a file of the time ${time} give a config and files with times that can be written`, async function () {
+      if (!existsSync('/dev/shm')) this.skip();
+      // Few file systems on disks hold such times.
+      const context = mkdtempSync('/dev/shm/tsbuild-test-');
+      try {
+        writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY f /f\n');
+        writeFileSync(join(context, 'f'), time);
+        execFileSync('touch', ['-d', time, join(context, 'f')]);
+        const [layout, files] = [join(context, 'layout'), join(context, 'files')];
+        const outputs = ['-o', `type=oci,tar=false,dest=${layout}`, '-o', `type=local,dest=${files}`];
+        const { status, stderr } = await build(context, outputs);
+        expect(status, stderr).to.equal(0);
+        expect(statSync(join(files, 'f')).mtimeMs).to.equal(mtimeSec * 1000);
+        const config = readdirSync(join(layout, 'blobs/sha256'))
+          .map((name) => readFileSync(join(layout, 'blobs/sha256', name), 'latin1'))
+          .find((text) => text.includes('"rootfs"'));
+        expect((JSON.parse(config!) as { created: string }).created).to.equal(created);
+      } finally {
+        rmSync(context, { recursive: true, force: true });
+      }
+    });
+  }
+
+  for (const epoch of ['300000000000', '999999999999999', '-999999999999999'])
+    it(`with SOURCE_DATE_EPOCH=${epoch} give a config with a time of RFC 3339`, async () => {
+      const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /f\n' });
+      const layout = join(tmpDir(), 'layout');
+      const output = ['-o', `type=oci,tar=false,dest=${layout}`, '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`];
+      const { status, stderr } = await build(context, output);
+      expect(status, stderr).to.equal(0);
+      const config = readdirSync(join(layout, 'blobs/sha256'))
+        .map((name) => readFileSync(join(layout, 'blobs/sha256', name), 'latin1'))
+        .find((text) => text.includes('"rootfs"'));
+      expect((JSON.parse(config!) as { created: string }).created).to.match(/^\d{4}-\d\d-\d\dT[\d:]{8}Z$/);
+    });
 
   it('with a Dockerfile that is a fifo or a directory end at once', async () => {
     for (const make of [

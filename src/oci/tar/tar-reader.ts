@@ -4,7 +4,7 @@ import { limitHint, LIMITS } from '../limits.js';
 import { BlockInput, invalid } from './block-input.js';
 import { tarHeaders } from './headers.js';
 import { decodePax } from './pax.js';
-import { TAR_BLOCK, type TarEntry, type TarEntryType, tarPadding } from './tar-entry.js';
+import { TAR_BLOCK, type TarEntry, type TarEntryType, tarPadding, wholeSeconds } from './tar-entry.js';
 
 /** An entry while the archive is read. */
 export interface ReadTarEntry extends TarEntry {
@@ -175,7 +175,7 @@ function entryOf(
     uid: number('uid', LARGEST_ID),
     gid: number('gid', LARGEST_ID),
     size: number('size', Number.MAX_SAFE_INTEGER),
-    mtimeSec: mtimeOf(pax.has('mtime') ? paxNumber(pax.get('mtime')!) : header.mtime.getTime() / 1000),
+    mtimeSec: wholeSeconds(pax.has('mtime') ? paxNumber(pax.get('mtime')!) : header.mtime.getTime() / 1000),
     ...(isLink ? { linkName } : {}),
     ...(isDevice ? { deviceMajor: device(header.devmajor), deviceMinor: device(header.devminor) } : {}),
     ...(xattrs ? { xattrs } : {}),
@@ -184,14 +184,6 @@ function entryOf(
 
 /** 2^32 - 1 stands for "no id" in chown(2). */
 const LARGEST_ID = 2 ** 32 - 2;
-/** The end of the year 9999: later times have no form in RFC 3339, which configs are written in. */
-const LARGEST_MTIME = 253_402_300_799;
-
-function mtimeOf(seconds: number): number {
-  if (!Number.isFinite(seconds)) return 0;
-  return Math.min(Math.max(Math.floor(seconds), -LARGEST_MTIME), LARGEST_MTIME);
-}
-
 /** A decimal number; NaN for anything else. */
 function paxNumber(value: Buffer): number {
   const written = value.toString('latin1', 0, 40);

@@ -4,6 +4,7 @@ import { type CopyAction, type FileAction, type FileOp, isLocalSource } from '..
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { type Digest, digestOfJson } from '../../oci/digest.js';
+import { createdTime } from '../../oci/tar/tar-entry.js';
 import { hasWildcard } from '../../graph/path-match.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { baseName } from '../snapshot/path-order.js';
@@ -186,7 +187,7 @@ async function writeLayer(work: WorkTree, job: JobContext, deps: FileOpDependenc
       if (turn) await turn;
     }
     // A layer that no process wrote depends on its files alone, so it is as old as the newest of them.
-    return writer.finish(new Date(newestSec * 1000).toISOString());
+    return writer.finish(createdTime(newestSec));
   } catch (error) {
     writer.abort();
     throw error;

@@ -5,6 +5,7 @@ import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer } from '../../graph/contract.js';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
+import { fileTime } from '../../oci/tar/tar-entry.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
 import { inUserNamespace } from '../sys/namespaces.js';
 import { setXattr } from '../sys/syscalls.js';
@@ -174,7 +175,8 @@ export async function extractLayer(
   for (const entry of index.entries)
     if (entry.opaque) setXattr(join(target, entry.path), opaqueXattr(), Buffer.from('y'));
   for (const entry of index.entries.toReversed()) {
-    if (entry.type === 'directory') utimesSync(join(target, entry.path), entry.mtimeSec, entry.mtimeSec);
+    if (entry.type === 'directory')
+      utimesSync(join(target, entry.path), fileTime(entry.mtimeSec), fileTime(entry.mtimeSec));
   }
   return index;
 }

@@ -10,6 +10,7 @@ import type { Layer, LayerBlobs, LockAcquirer, TransferListener } from '../../gr
 import { decompress } from '../../oci/compression.js';
 import { type Compression, type Descriptor, layerCompression, layerMediaType } from '../../oci/descriptor.js';
 import { type Digest, digestHex } from '../../oci/digest.js';
+import { createdTime } from '../../oci/tar/tar-entry.js';
 import { showWaiting } from '../sys/lock-holder.js';
 import { spreadSubdirectories } from '../sys/syscalls.js';
 import type { LayerScan } from '../../secrets/leak-check.js';
@@ -384,7 +385,7 @@ export class LayerStore implements LayerBlobs {
         const content = entry.type === 'file' ? this.entryContent(layer, entry) : undefined;
         await writer.add({ ...rest, mtimeSec: Math.min(entry.mtimeSec, latestSec) }, content);
       }
-      clamped = writer.finish(layer.createdAt ?? new Date(latestSec * 1000).toISOString());
+      clamped = writer.finish(layer.createdAt ?? createdTime(latestSec));
     } catch (error) {
       writer.abort();
       throw error;

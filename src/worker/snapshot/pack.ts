@@ -1,5 +1,6 @@
 import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
+import { wholeSeconds } from '../../oci/tar/tar-entry.js';
 import { listNames, readLinkTarget } from '../sys/directory-names.js';
 import { digestOfFile } from '../sys/file-hash.js';
 import { getXattr, listXattrs } from '../sys/syscalls.js';
@@ -143,7 +144,7 @@ function entryOf(path: string, file: string, stat: Stats): LayerEntry {
     uid: stat.uid,
     gid: stat.gid,
     size: type === 'file' ? stat.size : 0,
-    mtimeSec: Math.floor(stat.mtimeMs / 1000),
+    mtimeSec: wholeSeconds(stat.mtimeMs / 1000),
     ...(type === 'symlink' ? { linkName: readLinkTarget(file) } : {}),
     ...(type === 'char' || type === 'block' ? deviceOf(stat.rdev) : {}),
     ...(capability ? { xattrs: { 'security.capability': capability.toString('base64') } } : {}),

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { createSpaceGuard } from '../../cache/free-space.js';
 import { BuildError } from '../../errors.js';
 import { isErrno } from '../sys/libc.js';
+import { fileTime } from '../../oci/tar/tar-entry.js';
 import { inUserNamespace } from '../sys/namespaces.js';
 import { setOwner } from '../sys/subordinate-ids.js';
 import { makeNode, setXattr } from '../sys/syscalls.js';
@@ -166,7 +167,7 @@ export class Placing {
         this.#giveOwner(path, entry);
         if (!isPlain) fchmodSync(fd, entry.mode);
         setXattrs(path, entry);
-        futimesSync(fd, entry.mtimeSec, entry.mtimeSec);
+        futimesSync(fd, fileTime(entry.mtimeSec), fileTime(entry.mtimeSec));
       } catch (error) {
         throw unpackError(entry, error);
       } finally {
@@ -187,7 +188,7 @@ export class Placing {
     this.#giveOwner(path, entry);
     if (entry.type !== 'symlink') chmodSync(path, entry.mode);
     setXattrs(path, entry);
-    if (entry.type !== 'directory') lutimesSync(path, entry.mtimeSec, entry.mtimeSec);
+    if (entry.type !== 'directory') lutimesSync(path, fileTime(entry.mtimeSec), fileTime(entry.mtimeSec));
   }
 
   #clear(entry: LayerEntry, path: string, isDirectory: boolean): void {

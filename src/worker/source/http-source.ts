@@ -8,6 +8,7 @@ import type { SourceOp } from '../../graph/op.js';
 import { type Digest, digestHex, digestOf, isDigest } from '../../oci/digest.js';
 import { isSameOrigin, redirectTarget } from '../../oci/registry/redirect.js';
 import type { HttpResponse } from '../../oci/registry/transport.js';
+import { wholeSeconds } from '../../oci/tar/tar-entry.js';
 import { showWaiting } from '../sys/lock-holder.js';
 
 export interface HttpSourceOptions {
@@ -162,7 +163,7 @@ export class HttpSource {
     return {
       ...written,
       ...(etag === undefined ? {} : { etag }),
-      ...(Number.isNaN(modifiedMs) ? {} : { modifiedSec: Math.floor(modifiedMs / 1000) }),
+      ...(Number.isNaN(modifiedMs) ? {} : { modifiedSec: wholeSeconds(modifiedMs / 1000) }),
     };
   }
 

@@ -5,6 +5,7 @@ import { BuildError } from '../../errors.js';
 import { type ParentMatch, PatternMatcher } from '../../graph/pattern-matcher.js';
 import { type Digest, digestOfJson } from '../../oci/digest.js';
 import { limitHint, LIMITS } from '../../oci/limits.js';
+import { wholeSeconds } from '../../oci/tar/tar-entry.js';
 import type { LayerEntry } from '../snapshot/layer-index.js';
 import type { FileContent } from '../snapshot/layer-writer.js';
 import { baseName, joinPath, parentPath } from '../snapshot/path-order.js';
@@ -374,7 +375,7 @@ function entryOf(scanned: Scanned, readlink: () => string): LayerEntry {
     uid: 0,
     gid: 0,
     size: type === 'file' ? scanned.size : 0,
-    mtimeSec: Math.floor(scanned.mtimeMs / 1000),
+    mtimeSec: wholeSeconds(scanned.mtimeMs / 1000),
     ...(type === 'symlink' ? { linkName: readlink() } : {}),
     ...(isDevice
       ? {
