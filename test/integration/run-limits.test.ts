@@ -40,8 +40,10 @@ describe('tsbuild run with the flags of docker run', function () {
   it('shares one CPU as --cpu-shares says', async function () {
     needs(this, 'root');
     const dir = tmpDir();
+    // Both at the same time, also where one container starts seconds after the other.
+    const startSec = Math.ceil(Date.now() / 1000) + 3;
     const spin = (name: string) =>
-      `i=0; end=$(($(date +%s)+4)); while [ $(($(date +%s))) -lt $end ]; do j=0; while [ $j -lt 2000 ]; do j=$((j+1)); done; i=$((i+1)); done; echo $i > /out/${name}`;
+      `while [ $(($(date +%s))) -lt ${startSec} ]; do sleep 0.1; done; i=0; while [ $(($(date +%s))) -lt ${startSec + 4} ]; do j=0; while [ $j -lt 2000 ]; do j=$((j+1)); done; i=$((i+1)); done; echo $i > /out/${name}`;
     mkdirSync(join(dir, 'out'));
     const run = (name: string, shares: number) =>
       output(spin(name), `--cpu-shares=${shares}`, '--cpuset-cpus=0', '-v', `${join(dir, 'out')}:/out`);
