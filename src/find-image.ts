@@ -4,8 +4,8 @@ import { namesIn } from './cache/if-there.js';
 import { manifestType } from './cache/image-blobs.js';
 import type { StoredImage } from './cache/image-store.js';
 import { BuildError } from './errors.js';
-import { type Descriptor, isIndexType } from './oci/descriptor.js';
 import type { Layer } from './graph/contract.js';
+import { type Descriptor, isIndexType } from './oci/descriptor.js';
 import { type Digest, digestHex, isDigest } from './oci/digest.js';
 import type { ImageConfig } from './oci/image-config.js';
 import { parseImageConfig, parseIndex, parseManifest } from './oci/image-documents.js';
@@ -31,7 +31,7 @@ export interface FoundImage {
 }
 
 /** The digits of an image ID, which may be cut to twelve, in what may be a name as well. */
-export const IMAGE_ID = /^(?:sha256:)?([0-9a-f]{12,64})$/;
+const IMAGE_ID = /^(?:sha256:)?([0-9a-f]{12,64})$/;
 const ID_DIGITS = 64;
 
 /**
@@ -45,14 +45,26 @@ export async function findImage(store: Store, name: string): Promise<FoundImage>
     const root = store.images.find(reference);
     if (root) return { root, fullName: formatReference(reference), isById: false };
   }
-  const matches = digits === undefined ? [] : await imagesById(store, digits);
-  const [found] = matches;
+  const found = await findImageById(store, name);
   if (!found) throw imageNotFound(store, name);
+  return found;
+}
+
+/** As {@link findImage}, by an ID alone; undefined for what is none of an image that is here. */
+export async function findImageById(store: Store, name: string): Promise<FoundImage | undefined> {
+  const digits = IMAGE_ID.exec(name)?.[1];
+  const matches = digits === undefined ? [] : await imagesById(store, digits);
   if (new Set(matches.map(({ id }) => id)).size > 1)
     throw new BuildError('USAGE', `several images have IDs that begin with "${digits}"`, {
       hint: 'give more of its digits, or its name',
     });
-  return { root: found.root, fullName: found.name, isById: true };
+  const [found] = matches;
+  return found && { root: found.root, fullName: found.name, isById: true };
+}
+
+/** Whether what is written like that is an ID, and no name. */
+export function isImageId(name: string): boolean {
+  return name.startsWith('sha256:') || IMAGE_ID.exec(name)?.[1]?.length === ID_DIGITS;
 }
 
 interface ImageMatch {
@@ -104,7 +116,7 @@ async function idsOf(store: Store, root: Descriptor, withPlatforms: boolean): Pr
   }
 }
 
-function imageNotFound(store: Store, name: string): BuildError {
+export function imageNotFound(store: Store, name: string): BuildError {
   const names = store.images.list().map((image) => familiarReference(parseReference(image.name)));
   const listed = names.slice(0, 10).join(', ');
   return new BuildError('IMAGE_NOT_FOUND', `image "${name}" is not in the local store`, {

@@ -5,8 +5,8 @@ import { BuildError } from './errors.js';
 import { archiveFiles, type NamedTree } from './exporter/archive.js';
 import { writeArchive } from './exporter/archive-file.js';
 import { pushStored } from './exporter/export.js';
-import { findImage, layersIn, ownPlatformImage, platformImages } from './find-image.js';
 import { type StoredTree, storeTree, type TreeDependencies } from './exporter/image-tree.js';
+import { findImage, imageNotFound, layersIn, ownPlatformImage, platformImages } from './find-image.js';
 import type { BuiltImage, Layer } from './graph/contract.js';
 import { loadArchive } from './load-archive.js';
 import { decompressAny } from './oci/compression.js';
@@ -145,7 +145,8 @@ export async function removeImage(name: string, options: StoreOptions = {}): Pro
     throw new BuildError('USAGE', `the image "${name}" has no name that could be taken away`, {
       hint: 'tsbuild prune removes it, when nothing uses it',
     });
-  await store.images.remove(parseReference(fullName));
+  // A name with a digest finds an image, and is none that an image has.
+  if (!(await store.images.remove(parseReference(fullName)))) throw imageNotFound(store, name);
   return fullName;
 }
 

@@ -1,8 +1,16 @@
 import { BuildError } from './errors.js';
-import { findImage, IMAGE_ID, layersIn, ownPlatformImage } from './find-image.js';
+import {
+  findImage,
+  findImageById,
+  type FoundImage,
+  isImageId,
+  layersIn,
+  ownPlatformImage,
+} from './find-image.js';
 import type { Layer } from './graph/contract.js';
 import type { ContainerConfig } from './oci/image-config.js';
 import { hostPlatform } from './oci/platform.js';
+import { parseReference } from './oci/reference.js';
 import type { StoreOptions } from './options.js';
 import { openStore, type Store } from './store.js';
 import { BuildLimits } from './worker/cgroup/build-limits.js';
@@ -50,16 +58,22 @@ export interface RunOptions extends StoreOptions {
   readonly onNote?: (message: string) => void;
 }
 
-/** By its ID from the local store alone; by its name from a registry, too. */
+function imageById(store: Store, name: string): Promise<FoundImage | undefined> {
+  if (isImageId(name)) return findImage(store, name);
+  const hasName = store.images.find(parseReference(name)) !== undefined;
+  return hasName ? Promise.resolve(undefined) : findImageById(store, name);
+}
+
+/** By its ID from the local store alone; by its name, which may look like an ID, from a registry, too. */
 async function imageToRun(
   store: Store,
   name: string,
   signal: AbortSignal,
 ): Promise<{ config: ContainerConfig; layers: readonly Layer[] }> {
-  if (IMAGE_ID.test(name)) {
-    const { root } = await findImage(store, name);
-    const image = await ownPlatformImage(store, root, name);
-    return { config: image.config.config ?? {}, layers: layersIn(store, root, image) };
+  const byId = await imageById(store, name);
+  if (byId) {
+    const image = await ownPlatformImage(store, byId.root, name);
+    return { config: image.config.config ?? {}, layers: layersIn(store, byId.root, image) };
   }
   const resolved = await store.imageSource.resolveImage(name, hostPlatform(), { strict: false, signal });
   return {

@@ -7,6 +7,8 @@ import { dirname, resolve } from 'node:path';
  * @throws errors of mkdir(2) and stat(2), EEXIST where something else has the name
  */
 export function makeDirectories(path: string, mode = 0o777): void {
+  // Most are there, and an error takes longer than a look.
+  if (isDirectory(path)) return;
   const missing = [resolve(path)];
   for (let at = dirname(missing[0]!); !statSync(at, { throwIfNoEntry: false }); at = dirname(at))
     missing.push(at);

@@ -62,6 +62,17 @@ describe('an image of the local store', () => {
     expect((await tsbuild.run(['inspect', id])).status).to.equal(1);
   });
 
+  it('keeps its names when one with a digest is to be taken away', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nLABEL a=kept\n' });
+    await tsbuild.must([context, '-q', '-t', 'kept']);
+    const [{ RepoDigests }] = JSON.parse((await tsbuild.must(['inspect', 'kept'])).stdout) as [
+      { RepoDigests: string[] },
+    ];
+    const { status, stderr } = await tsbuild.run(['rmi', RepoDigests[0]!]);
+    expect([status, stderr.includes('IMAGE_NOT_FOUND')], stderr).to.deep.equal([1, true]);
+    await tsbuild.must(['rmi', 'kept']);
+  });
+
   describe('without a name', () => {
     let unnamed: string;
 

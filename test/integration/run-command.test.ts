@@ -53,6 +53,10 @@ for (const executor of ['crun', 'runc', 'sandbox'] as const) {
         expect((await tsbuild.must(['run', name])).stdout, name).to.equal('built\n');
       const unknown = await tsbuild.run(['run', `sha256:${'0'.repeat(64)}`]);
       expect([unknown.status, unknown.stderr.includes('IMAGE_NOT_FOUND')]).to.deep.equal([1, true]);
+      // What could be a name as well is asked for at its registry, whatever that says.
+      const name = await tsbuild.run(['run', 'deadbeefcafe']);
+      expect(name.status).to.be.above(0);
+      expect(name.stderr).not.to.include('is not in the local store');
     });
 
     it('-i: the program reads standard input; without it, nothing', async () => {

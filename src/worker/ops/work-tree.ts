@@ -126,7 +126,7 @@ export class WorkTree {
     return { entry: rest, content: this.#base!.content(path) };
   }
 
-  /** Gives a planned file a mark of its inode, which no other one ever had at that path. */
+  /** Gives a planned file a mark of its inode, which no file has that was at that path before. */
   markInode(path: string): void {
     const planned = this.plannedFile(path);
     if (planned && !planned.inode) this.put({ ...planned, inode: `link ${++this.#marked}` });
