@@ -83,6 +83,8 @@ interface SolveState {
   readonly ops: Map<Digest, ResolvedOp>;
   readonly keys: Map<Digest, Promise<VertexKeys>>;
   readonly results: Map<Digest, Promise<readonly Result[]>>;
+  /** What is still to be written down of results that others work with already. */
+  readonly writing: Set<Promise<void>>;
 }
 
 interface VertexKeys {
@@ -135,13 +137,16 @@ export class Solver {
       ops: new Map(),
       keys: new Map(),
       results: new Map(),
+      writing: new Set(),
     };
     try {
       state.progress.announce(edges);
       const settled = await Promise.allSettled(edges.map((edge) => this.#edge(state, edge)));
       await settleAll(state.results);
+      await Promise.all(state.writing);
       if (controller.signal.aborted) throw controller.signal.reason;
       if (failures.length > 1) throw new StepFailures(failures);
+      if (failures[0]) throw failures[0];
       const results = settled.map((outcome) => {
         if (outcome.status === 'rejected') throw outcome.reason;
         return outcome.value;
@@ -248,15 +253,45 @@ export class Solver {
     inputs: readonly Result[],
   ): Promise<readonly Result[]> {
     const op = this.#op(state, vertex);
-    if (isListedSource(vertex.op)) return this.#run(state, vertex, op, job, inputs, cacheMap, keys);
-    using lock = await this.#lockStep(state, vertex, job, content);
-    // Another process may have made it since the first look, whether this one had to wait or not.
-    const made = await this.#lookup(content, state, vertex);
-    if (made) return this.#found(state, vertex, made, keys);
-    if (lock.waited && !vertex.options.ignoreCache)
-      job.note('the other process did not succeed; running it here');
-    const logged = { ...job, logFile: (path: string) => (job.logFile(path), lock.tellLog(path)) };
-    return await this.#run(state, vertex, op, logged, inputs, cacheMap, keys);
+    if (isListedSource(vertex.op)) {
+      const { outputs, save } = await this.#run(state, vertex, op, job, inputs, cacheMap, keys);
+      save();
+      return outputs;
+    }
+    const lock = await this.#lockStep(state, vertex, job, content);
+    let unlock = () => lock[Symbol.dispose]();
+    try {
+      // Another process may have made it since the first look, whether this one had to wait or not.
+      const made = await this.#lookup(content, state, vertex);
+      if (made) return this.#found(state, vertex, made, keys);
+      if (lock.waited && !vertex.options.ignoreCache)
+        job.note('the other process did not succeed; running it here');
+      const logged = { ...job, logFile: (path: string) => (job.logFile(path), lock.tellLog(path)) };
+      const { outputs, save } = await this.#run(state, vertex, op, logged, inputs, cacheMap, keys);
+      unlock = () => this.#saveSoon(state, vertex, save, lock);
+      return outputs;
+    } finally {
+      unlock();
+    }
+  }
+
+  /**
+   * Writes a result down and gives its lock away when nothing else is to be done at once: the process of the step that follows has
+   * been started by then.
+   */
+  #saveSoon(state: SolveState, vertex: Vertex, save: () => void, lock: HeldLock): void {
+    const written = new Promise<void>((resolve) => {
+      setImmediate(() => {
+        try {
+          using _held = lock;
+          save();
+        } catch (error) {
+          this.#failed(state, vertex, error);
+        }
+        resolve();
+      });
+    });
+    state.writing.add(written);
   }
 
   /** Of several processes with the same step one has the lock; the others show whose step they wait for, and its output. */
@@ -272,6 +307,7 @@ export class Solver {
     });
   }
 
+  /** `save` writes down what was made. */
   async #run(
     state: SolveState,
     vertex: Vertex,
@@ -280,7 +316,7 @@ export class Solver {
     inputs: readonly Result[],
     cacheMap: CacheMap,
     keys: readonly Digest[],
-  ): Promise<readonly Result[]> {
+  ): Promise<{ outputs: readonly Result[]; save: () => void }> {
     let runMs = 0;
     const outputs = await this.#lanes.run(op.lane, state.signal, async () => {
       await this.#options.witness?.runs(vertex, job);
@@ -294,21 +330,15 @@ export class Solver {
     this.#options.witness?.ended(vertex, 'made');
     if (result?.kind !== 'snapshot') {
       state.progress.done(vertex);
-      return outputs;
+      return { outputs, save: () => undefined };
     }
-    const kept = vertex.options.ignoreCache ? result : await this.#adopt(cacheMap, vertex, result);
-    this.#save(keys, vertex, kept, runMs);
+    // The first result that had the same content is taken, so that an equal rerun keeps the image's digest.
+    const adoption = vertex.options.ignoreCache ? undefined : adoptionKey(cacheMap, result.contentId);
+    const earlier = adoption && (await this.#lookup(adoption));
+    const kept = earlier ?? result;
+    const all = adoption === undefined || earlier ? keys : [...keys, adoption];
     state.progress.done(vertex);
-    return [kept];
-  }
-
-  /** The first result that had the same content, so that an equal rerun keeps the image's digest. */
-  async #adopt(cacheMap: CacheMap, vertex: Vertex, result: SnapshotResult): Promise<SnapshotResult> {
-    const key = adoptionKey(cacheMap, result.contentId);
-    const earlier = await this.#lookup(key);
-    if (earlier) return earlier;
-    this.#save([key], vertex, result);
-    return result;
+    return { outputs: [kept], save: () => this.#save(all, vertex, kept, runMs) };
   }
 
   /** @param vertex whose result is looked for; one that ignores the cache finds none */

@@ -7,6 +7,7 @@ import { createSnapshotResult } from '../../../src/graph/snapshot.js';
 import { type Digest, digestOf } from '../../../src/oci/digest.js';
 import type { ProgressEvent } from '../../../src/progress.js';
 import { Solver } from '../../../src/solver/solver.js';
+import { codeOf } from '../../kit/code-of.js';
 
 /**
  * Arithmetic in place of builds: a vertex adds a number to the sum of its inputs, its "layers" hold the sum, and every
@@ -82,6 +83,10 @@ class Bench {
   /** By which key a vertex was found. */
   readonly found = new Map<string, string>();
   keepGoing = false;
+  /** The vertex whose result cannot be written down. */
+  unsaved: string | undefined;
+  /** Vertices whose lock was given away, and whether their results could be found then. */
+  readonly unlocked: string[] = [];
   /** The vertex whose keys cannot be told. */
   keyless: string | undefined;
 
@@ -94,7 +99,10 @@ class Bench {
       resolve: (v) => this.#resolve(v),
       records: {
         load: (key) => this.records.get(key),
-        save: (key, record) => void this.records.set(key, record),
+        save: (key, record) => {
+          if (record.name === this.unsaved) throw new BuildError('DISK_FULL', 'nothing is written');
+          this.records.set(key, record);
+        },
         findForeign: async (_definition, { options }, inputs) => {
           const result = this.foreign.get(options.name);
           const isAsked = options.name.startsWith('late') === (inputs !== undefined);
@@ -109,7 +117,15 @@ class Bench {
         found: ({ options }, key) => void this.found.set(options.name, key),
       },
       isAvailable: () => true,
-      lock: async () => ({ waited: false, tellLog: () => undefined, [Symbol.dispose]: () => undefined }),
+      lock: async (_name, options) => ({
+        waited: false,
+        tellLog: () => undefined,
+        [Symbol.dispose]: () => {
+          const vertex = options?.purpose;
+          const isSaved = [...this.records.values()].some(({ name }) => name === vertex);
+          this.unlocked.push(`${vertex} ${isSaved ? 'saved' : 'not saved'}`);
+        },
+      }),
       lanes: { exec: 2, network: 2, disk: 2 },
       onProgress: (event) => this.events.push(event),
       keepGoing: this.keepGoing,
@@ -344,6 +360,26 @@ describe('solver', () => {
       .catch((reason: unknown) => reason);
     expect((error as BuildError).code).to.equal('INTERRUPTED');
   });
+
+  it('gives the lock of a vertex away when its result is written down', async () => {
+    const bench = new Bench();
+    const a = vertex({ name: 'a', add: 41 });
+    await bench.solve([vertex({ name: 'b', add: 42, inputs: [a] })]);
+    expect(bench.unlocked).to.deep.equal(['a saved', 'b saved']);
+  });
+
+  for (const keepGoing of [false, true]) {
+    it(`fails where a result cannot be written down${keepGoing ? ', as one that keeps going' : ''}`, async () => {
+      const bench = new Bench();
+      bench.keepGoing = keepGoing;
+      bench.unsaved = 'last';
+      const first = vertex({ name: 'first', add: 43 });
+      const last = vertex({ name: 'last', add: 44, inputs: [first] });
+      expect(await codeOf(bench.solve([last]))).to.equal('DISK_FULL');
+      expect(bench.unlocked).to.deep.equal(['first saved', 'last not saved']);
+      expect(bench.events.filter(({ kind }) => kind === 'failed')).to.have.lengthOf(1);
+    });
+  }
 
   it('keeps what was done before a failure', async () => {
     const bench = new Bench();
