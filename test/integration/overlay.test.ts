@@ -7,7 +7,7 @@ import type { Layer } from '../../src/graph/contract.js';
 import { mountOverlay, unmount } from '../../src/worker/sys/mounts.js';
 import { enterMountNamespace, inUserNamespace } from '../../src/worker/sys/namespaces.js';
 import { getXattr } from '../../src/worker/sys/syscalls.js';
-import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
+import { type MountedRoot, OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeContext } from '../kit/context.js';
 import { codeOf } from '../kit/code-of.js';
 import { leftInWork } from '../kit/left-in-work.js';
@@ -56,19 +56,31 @@ describe('a root file system of layers', () => {
     await roots.close();
   });
 
-  it('removes what a run leaves a moment later where that was asked for, and writes that nobody took at once', async () => {
+  it('removes what a run leaves a moment later where that was asked for, and many or large writes that nobody took at once', async () => {
     const { roots, layers, work } = openRoots([makeContext({ a: '1' })]);
-    const [taken, kept] = [await roots.mount(layers, never), await roots.mount(layers, never)];
-    writeFileSync(join(kept.path, 'new'), 'y');
+    const writes: ((path: string) => void)[] = [
+      () => undefined,
+      (path) => writeFileSync(join(path, 'new'), 'y'),
+      (path) => writeFileSync(join(path, 'new'), Buffer.alloc(2 << 20)),
+      (path) => {
+        for (let i = 0; i < 20; i++) mkdirSync(join(path, String(i)));
+      },
+    ];
+    const mounted: MountedRoot[] = [];
+    for (const write of writes) {
+      const root = await roots.mount(layers, never);
+      write(root.path);
+      mounted.push(root);
+    }
     const isThere: boolean[] = [];
-    for (const root of [taken, kept]) {
+    for (const root of mounted) {
       root.unmount();
       root.removeLater();
       await root[Symbol.asyncDispose]();
       // At once: on a busy machine the next one takes longer than that moment.
       isThere.push(existsSync(root.directory));
     }
-    expect(isThere).to.deep.equal([true, false]);
+    expect(isThere).to.deep.equal([true, true, false, false]);
     await until(() => leftInWork(work).length === 0);
     await roots.close();
     expect(readdirSync(work)).to.deep.equal([]);

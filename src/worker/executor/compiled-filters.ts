@@ -41,6 +41,8 @@ export class CompiledFilters {
   readonly #crun: string;
   /** Empty where crun shows none. */
   readonly #programs = new Map<string, string>();
+  /** Their text by the rules. */
+  readonly #texts = new WeakMap<object, string>();
 
   /** @param options.directory one file for each filter; made on the first write */
   constructor(options: { directory: string; crun: string }) {
@@ -52,7 +54,7 @@ export class CompiledFilters {
   apply(config: OciConfig, { directory, stateDirectory }: Container): OciConfig {
     const { seccomp } = config.linux;
     if (seccomp === undefined) return config;
-    const program = this.#find(JSON.stringify(seccomp));
+    const program = this.#find(this.#textOf(seccomp));
     if (program === '') return config;
     if (program !== undefined) return { ...config, annotations: { [ANNOTATION]: program } };
     const paths = [join(stateDirectory, 'seccomp.bpf'), copyIn(directory)];
@@ -62,8 +64,9 @@ export class CompiledFilters {
 
   /** After the container has ended; its directory is still there. A store that cannot be written costs time, not the step. */
   keep({ linux: { seccomp } }: OciConfig, { directory }: Pick<Container, 'directory'>): void {
-    const rules = JSON.stringify(seccomp);
-    if (seccomp === undefined || this.#find(rules) !== undefined) return;
+    if (seccomp === undefined) return;
+    const rules = this.#textOf(seccomp);
+    if (this.#find(rules) !== undefined) return;
     const program = readProgram(copyIn(directory));
     if (program === undefined) return;
     this.#programs.set(rules, program);
@@ -78,10 +81,16 @@ export class CompiledFilters {
 
   /** The next container has its filter compiled again, since this one could not be started with it. */
   forget({ linux: { seccomp } }: OciConfig): void {
-    const rules = JSON.stringify(seccomp);
     if (seccomp === undefined) return;
+    const rules = this.#textOf(seccomp);
     this.#programs.delete(rules);
     rmSync(this.#file(rules), { force: true });
+  }
+
+  #textOf(seccomp: object): string {
+    let text = this.#texts.get(seccomp);
+    if (text === undefined) this.#texts.set(seccomp, (text = JSON.stringify(seccomp)));
+    return text;
   }
 
   #find(rules: string): string | undefined {

@@ -19,13 +19,23 @@ interface Rule {
   readonly args?: readonly { index: number; value: number; valueTwo?: number; op: string }[];
 }
 
+const profiles = new Map<string, object>();
+
 /**
  * Docker's default filter of system calls for a process with these capabilities, in the OCI form: what is not named fails with EPERM.
+ * The same object each time.
  */
 export function seccompProfile(
   capabilities: readonly Capability[],
   architecture: NodeJS.Architecture = process.arch,
 ): object {
+  const key = [architecture, ...capabilities].join(' ');
+  let profile = profiles.get(key);
+  if (!profile) profiles.set(key, (profile = makeProfile(capabilities, architecture)));
+  return profile;
+}
+
+function makeProfile(capabilities: readonly Capability[], architecture: NodeJS.Architecture): object {
   const machine = ARCHITECTURES[architecture];
   const byCapability = capabilities.flatMap((capability) => ALLOWED_WITH[capability] ?? []);
   return {
