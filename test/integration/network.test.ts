@@ -10,16 +10,18 @@ import { isRoot, needs } from '../kit/needs.js';
 import { type PlainServer, servePlain } from '../kit/plain-server.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
-/** Numbers of the network devices of this machine, which the kernel never gives to another one. */
-function deviceNumbers(): number[] {
+/** The network devices of this machine; the kernel never gives the number of one to another one. */
+function devices(): { name: string; number: number }[] {
   return readdirSync('/sys/class/net').flatMap((name) => {
     try {
-      return [Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'))];
+      return [{ name, number: Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8')) }];
     } catch {
       return [];
     }
   });
 }
+
+const deviceNumbers = () => devices().map(({ number }) => number);
 
 describe('the network of RUN', function () {
   this.timeout(60_000);
@@ -143,6 +145,19 @@ describe('the network of RUN', function () {
     const build = tsbuild.must([step(`RUN timeout 2 ${sleepWithLink(8)} || true`), '--no-cache']);
     const link = await linkOf(8);
     if (isRoot()) expect(deviceNumbers()).to.include(link);
+    await build;
+    await expectNothingLeft(link);
+  });
+
+  it('leaves no rule on the host when somebody has deleted one of them', async function () {
+    needs(this, 'root');
+    const build = tsbuild.must([step(`RUN timeout 2 ${sleepWithLink(9)} || true`), '--no-cache']);
+    const link = await linkOf(9);
+    const device = devices().find(({ number }) => number === link)!.name;
+    const rule = (await mustRun('iptables-save', []))
+      .split('\n')
+      .find((line) => line.includes(` --comment ${device} -j DROP`));
+    await mustRun('iptables', rule!.replace('-A', '-D').split(' '));
     await build;
     await expectNothingLeft(link);
   });

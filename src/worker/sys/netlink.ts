@@ -1,7 +1,22 @@
 import { closeSync, readSync, write, writeSync } from 'node:fs';
-import { endianness } from 'node:os';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { callLibc, errnoError } from './libc.js';
+import {
+  attribute,
+  errorOf,
+  ipv4,
+  netlinkAnswers,
+  netlinkMessage,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+  NLMSG_ERROR,
+  openNetlink,
+  text,
+  u32,
+} from './netlink-message.js';
 
 /** A pair of virtual devices; the peer is in another network namespace. */
 export interface VethPair {
@@ -12,22 +27,18 @@ export interface VethPair {
 
 /** What rtnetlink(7) and the headers of the kernel name so. */
 const [RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE] = [16, 17, 20, 24];
-const [NLMSG_ERROR, NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE] = [2, 1, 4, 0x200, 0x400];
 const [IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_NET_NS_FD] = [3, 4, 18, 28];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER] = [1, 2, 1];
 const [IFA_ADDRESS, IFA_LOCAL, RTA_GATEWAY] = [1, 2, 5];
 const [RT_TABLE_MAIN, RTPROT_BOOT, RTN_UNICAST] = [254, 3, 1];
-const [AF_INET, AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC] = [2, 16, 3, 0o2000000];
+const NETLINK_ROUTE = 0;
+const AF_INET = 2;
 const IFF_UP = 1;
-const HEADER_BYTES = 16;
+const { EPROTO } = constants.errno;
 
 /** Network devices of the namespace that the calling thread is in when it opens this. */
 export class NetworkDevices implements Disposable {
-  readonly #socket = callLibc('int socket(int domain, int type, int protocol)', [
-    AF_NETLINK,
-    SOCK_RAW | SOCK_CLOEXEC,
-    0,
-  ]);
+  readonly #socket = openNetlink(NETLINK_ROUTE);
 
   addVeth({ name, mtu, peer }: VethPair): void {
     const ends = (device: string) => [attribute(IFLA_IFNAME, text(device)), attribute(IFLA_MTU, u32(mtu))];
@@ -69,7 +80,7 @@ export class NetworkDevices implements Disposable {
 
   /** The kernel takes 20 ms, which another thread waits for. */
   async remove(name: string): Promise<void> {
-    const removal = message(RTM_DELLINK, 0, [linkHeader(0), attribute(IFLA_IFNAME, text(name))]);
+    const removal = request(RTM_DELLINK, 0, [linkHeader(0), attribute(IFLA_IFNAME, text(name))]);
     await promisify(write)(this.#socket, removal);
     this.#answer();
   }
@@ -79,29 +90,21 @@ export class NetworkDevices implements Disposable {
   }
 
   #ask(type: number, flags: number, body: readonly Buffer[]): void {
-    writeSync(this.#socket, message(type, flags, body));
+    writeSync(this.#socket, request(type, flags, body));
     this.#answer();
   }
 
   /** It is there as soon as the question was written. @throws ErrnoException */
   #answer(): void {
-    const answer = Buffer.alloc(4096);
-    readSync(this.#socket, answer);
-    const error = readI32(answer, HEADER_BYTES);
-    if (readU16(answer, 4) !== NLMSG_ERROR || error !== 0) throw errnoError(-error, 'netlink');
+    const data = Buffer.alloc(4096);
+    const [answer] = netlinkAnswers(data.subarray(0, readSync(this.#socket, data)));
+    const error = answer?.type === NLMSG_ERROR ? errorOf(answer.body) : -EPROTO;
+    if (error !== 0) throw errnoError(-error, 'netlink');
   }
 }
 
-function message(type: number, flags: number, body: readonly Buffer[]): Buffer {
-  const bodyBytes = body.reduce((sum, part) => sum + part.length, 0);
-  const header = [
-    u32(HEADER_BYTES + bodyBytes),
-    u16(type),
-    u16(NLM_F_REQUEST | NLM_F_ACK | flags),
-    u32(1),
-    u32(0),
-  ];
-  return Buffer.concat([...header, ...body]);
+function request(type: number, flags: number, body: readonly Buffer[]): Buffer {
+  return netlinkMessage(type, NLM_F_REQUEST | NLM_F_ACK | flags, body);
 }
 
 /** struct ifinfomsg of a device that is told by its name. */
@@ -109,38 +112,8 @@ function linkHeader(flags: number): Buffer {
   return Buffer.concat([u32(0), u32(0), u32(flags), u32(flags)]);
 }
 
-/** Its length is that without the bytes which fill it up. */
-function attribute(type: number, ...value: readonly Buffer[]): Buffer {
-  const data = Buffer.concat(value);
-  const padding = Buffer.alloc(-data.length & 3);
-  return Buffer.concat([u16(4 + data.length), u16(type), data, padding]);
-}
-
 function indexOf(name: string): number {
   const index = callLibc('int if_nametoindex(const char *name)', [name], name);
   if (index === 0) throw new Error(`there is no network device "${name}"`);
   return index;
 }
-
-const text = (value: string) => Buffer.from(`${value}\0`);
-const ipv4 = (address: string) => Buffer.from(address.split('.').map(Number));
-
-/** Numbers are in the machine's own byte order. */
-const isLittle = endianness() === 'LE';
-
-function u16(value: number): Buffer {
-  const data = Buffer.alloc(2);
-  if (isLittle) data.writeUInt16LE(value);
-  else data.writeUInt16BE(value);
-  return data;
-}
-
-function u32(value: number): Buffer {
-  const data = Buffer.alloc(4);
-  if (isLittle) data.writeUInt32LE(value);
-  else data.writeUInt32BE(value);
-  return data;
-}
-
-const readU16 = (data: Buffer, at: number) => (isLittle ? data.readUInt16LE(at) : data.readUInt16BE(at));
-const readI32 = (data: Buffer, at: number) => (isLittle ? data.readInt32LE(at) : data.readInt32BE(at));
