@@ -137,6 +137,7 @@ async function buildCompiled(options: BuildOptions, context: BuildContext): Prom
     contextMode: options.contextMode ?? 'keep',
     ...(earlyLoad ? { onContextChange: () => earlyLoad.begin() } : {}),
     lock: store.lock,
+    signal,
     secret,
     sshSocket: (id) => agents.socket(id),
     timeLimits: timeLimitsOf(options),

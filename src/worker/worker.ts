@@ -32,6 +32,8 @@ export interface WorkerOptions {
   /** A file of a context is not what it was. */
   readonly onContextChange?: () => void;
   readonly lock: LockAcquirer;
+  /** Ends what takes long of what one file of a context needs. */
+  readonly signal: AbortSignal;
   /** Fills a new directory of a cache mount from elsewhere. */
   readonly restoreCacheMount?: CacheMountDependencies['restoreCacheMount'];
   readonly secret: SecretReader;
@@ -101,6 +103,7 @@ export function createWorker(options: WorkerOptions): Worker {
       opened = new LocalContext(directory, ignorePatterns, {
         statRoot: state.stat,
         mode: options.contextMode,
+        signal: options.signal,
         ...(options.onContextChange ? { onChange: options.onContextChange } : {}),
       });
       local.set(key, opened);

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { buildBase } from '../kit/base-context.js';
@@ -81,4 +81,33 @@ describe('what is large', function () {
       execFileSync('diff', ['-r', tree, join(dest, 'out/tree')]);
     }
   });
+
+  it('Ctrl-C does not wait for the hash of a large file', async () => {
+    const huge = makeContext({ Dockerfile: 'FROM scratch\nCOPY huge /\n', huge: '' });
+    const path = join(huge, 'huge');
+    truncateSync(path, 64 * 2 ** 30);
+    let interruptedMs = 0;
+    const result = await tsbuild.run([huge], {
+      onStart: (pid) => {
+        const poll = setInterval(() => {
+          if (!hasOpen(pid, path)) return;
+          clearInterval(poll);
+          interruptedMs = Date.now();
+          process.kill(pid, 'SIGINT');
+        }, 20);
+      },
+    });
+    expect(result.status).to.equal(130);
+    expect(Date.now() - interruptedMs).to.be.below(3_000);
+    expect(readdirSync(join(root, 'work'))).to.deep.equal([]);
+  });
 });
+
+function hasOpen(pid: number, path: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+  } catch {
+    // A descriptor was closed meanwhile.
+    return false;
+  }
+}

@@ -25,14 +25,14 @@ const threads: FileHashThread[] = [];
 /**
  * Digest of the first `sizeBytes` of a file, which is read at once, synchronously, but for a turn of the event loop between
  * big parts. Where there is much to hash, several digests at a time use several cores. What became a symbolic
- * link is ELOOP.
+ * link is ELOOP. @throws the signal's reason
  */
-export async function digestFile(path: string, sizeBytes: number): Promise<Digest> {
+export async function digestFile(path: string, sizeBytes: number, signal?: AbortSignal): Promise<Digest> {
   hashedBytes += sizeBytes;
   const fd = openRegular(path);
   try {
     const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
-    return (await thread?.digest(fd, sizeBytes)) ?? (await digestHere(fd, sizeBytes));
+    return (await thread?.digest(fd, sizeBytes, signal)) ?? (await digestHere(fd, sizeBytes, signal));
   } finally {
     closeSync(fd);
   }
@@ -47,7 +47,7 @@ function freeThread(): FileHashThread | undefined {
   return started;
 }
 
-async function digestHere(fd: number, sizeBytes: number): Promise<Digest> {
+async function digestHere(fd: number, sizeBytes: number, signal?: AbortSignal): Promise<Digest> {
   if (sizeBytes < SMALL_BYTES) return digestOf(buffer.subarray(0, readSync(fd, buffer, 0, sizeBytes, null)));
   const hash = createHash('sha256');
   let sinceTurn = 0;
@@ -60,6 +60,7 @@ async function digestHere(fd: number, sizeBytes: number): Promise<Digest> {
     if (sinceTurn < BYTES_PER_TURN) continue;
     sinceTurn = 0;
     await yieldToEvents();
+    signal?.throwIfAborted();
   }
   return digestFromHash(hash);
 }

@@ -34,6 +34,8 @@ export interface LocalContextOptions {
   readonly mode?: ContextMode;
   /** Called for each file that is not what it was when its digest was last made. */
   readonly onChange?: () => void;
+  /** Its abort ends the hashing of a large file. */
+  readonly signal?: AbortSignal;
 }
 
 /** What is kept of a file's stat: Node's own object takes five times the memory, which counts for a million files. */
@@ -66,6 +68,7 @@ export class LocalContext implements SourceTree {
   readonly #index: StatIndex;
   readonly #memo: SelectionMemo;
   readonly #onChange: (() => void) | undefined;
+  readonly #signal: AbortSignal | undefined;
   #recorder: Recorder | undefined;
   #making: Promise<unknown> = Promise.resolve();
   readonly #recalled = new Map<Digest, Digest>();
@@ -80,9 +83,10 @@ export class LocalContext implements SourceTree {
   constructor(
     directory: string,
     ignorePatterns: readonly string[],
-    { statRoot, mode = 'keep', onChange }: LocalContextOptions,
+    { statRoot, mode = 'keep', onChange, signal }: LocalContextOptions,
   ) {
     this.#onChange = onChange;
+    this.#signal = signal;
     this.#mode = mode;
     this.directory = directory;
     this.place = `the build context "${directory}"`;
@@ -205,7 +209,9 @@ export class LocalContext implements SourceTree {
       this.#bytesThisTurn = 0;
       await yieldToEvents();
     }
-    const digest = await this.#reading(path, () => digestFile(join(this.directory, path), size));
+    const digest = await this.#reading(path, () =>
+      digestFile(join(this.directory, path), size, this.#signal),
+    );
     this.#index.remember(path, Object.assign(scanned, { digest }));
     this.#hashing.delete(path);
     return digest;
@@ -215,6 +221,7 @@ export class LocalContext implements SourceTree {
     try {
       return await read();
     } catch (error) {
+      if (this.#signal?.aborted) throw this.#signal.reason;
       throw notReadable(path, error);
     }
   }

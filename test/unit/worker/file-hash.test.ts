@@ -1,10 +1,11 @@
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { digestOf } from '../../../src/oci/digest.js';
+import { digestFile } from '../../../src/worker/source/file-digest.js';
 import { FileHashThread, FollowingHash } from '../../../src/worker/sys/file-hash.js';
 import { tmpDir } from '../../kit/tmp-dir.js';
 
@@ -32,6 +33,28 @@ describe('hashing on another core', () => {
     const error = await failing.catch((caught: unknown) => caught);
     expect((error as NodeJS.ErrnoException).code).to.equal('EISDIR');
     expect(await present).to.equal(digestOf('x'));
+  });
+
+  it('reads a large file no more when it is aborted, and goes on with the next', async () => {
+    const [large, next] = [join(dir, 'large'), join(dir, 'next')];
+    // All of it is a hole; hashing it takes some 15 s at least.
+    writeFileSync(large, '');
+    truncateSync(large, 32 * 2 ** 30);
+    writeFileSync(next, 'x');
+    const fd = openSync(large, 'r');
+    const beside = digestFile(large, 32 * 2 ** 30, AbortSignal.timeout(100));
+    const thread = new FileHashThread();
+    const reason = new Error('not needed');
+    const aborting = new AbortController();
+    const asked = thread.digest(fd, 32 * 2 ** 30, aborting.signal);
+    const after = thread.digest(openSync(next, 'r'), 1);
+    setTimeout(() => aborting.abort(reason), 100);
+    const startedMs = Date.now();
+    expect(await asked.catch((caught: unknown) => caught)).to.equal(reason);
+    expect(await after).to.equal(digestOf('x'));
+    expect(await beside.catch(({ name }: Error) => name)).to.equal('TimeoutError');
+    expect(Date.now() - startedMs).to.be.below(5_000);
+    rmSync(large);
   });
 
   it('gives no digest once its thread has died, and takes no more files', async () => {
