@@ -15,14 +15,14 @@ fi
 # Every file of test/integration is in every part, but for these; which of them start a runtime was counted.
 #
 # No step runs in them:
-no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry images library memory overlay pruned-layers pulled-layers
+no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry images library memory network-rules overlay pruned-layers pulled-layers
   remote-sources user-network wrong-hits"
 # They try each runtime themselves, or are about crun alone:
 own_runtimes="compiled-filters counts digests escape executor faults killed limits nested run-command secrets"
 # Hundreds of small builds, to compare cache keys and what prune leaves; root with crun is enough.
 only_caches="cache-corpus prune-property"
 # A user can do nothing of it (limits without delegation, mounts that all see, strace, dockerd), or root makes a user in them.
-only_root="counts digests disk-full escape faults killed limits memory nested oracle pulled-layers remote-cache-buildkit rootless"
+only_root="counts digests disk-full escape faults killed limits memory nested network-rules oracle pulled-layers remote-cache-buildkit rootless"
 # They call the worker in their own process, so the tests themselves run in the user's namespace.
 in_process="cache-corpus changing-context compiled-filters exec-op executor hostile-layers overlay user-network"
 
