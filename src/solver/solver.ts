@@ -286,7 +286,9 @@ export class Solver {
           using _held = lock;
           save();
         } catch (error) {
-          this.#failed(state, vertex, error);
+          // The vertex is done for those who look on; what fails is the build.
+          const { location, name } = vertex.options;
+          if (!state.signal.aborted) state.fail(locateError(error, { location, vertex: name }));
         }
         resolve();
       });

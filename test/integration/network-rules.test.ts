@@ -1,9 +1,12 @@
 import { expect } from 'chai';
 import { closeSync, existsSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NetworkRules } from '../../src/worker/network/network-rules.js';
 import { inNetworkNamespace } from '../../src/worker/sys/network-namespace.js';
-import { mustRun } from '../kit/cli.js';
+import { buildBase } from '../kit/base-context.js';
+import { mustRun, TSBUILD, tsbuildIn } from '../kit/cli.js';
+import { makeContext } from '../kit/context.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -82,6 +85,42 @@ describe('the rules of a network', function () {
     ]);
     await own.remove();
     expect(await saved()).to.have.members(others);
+  });
+
+  it('go with the build, and no others do, where all rules were loaded anew meanwhile', async function () {
+    needs(this, ...['crun', 'busybox'].map((program) => ({ program })));
+    const root = tmpDir();
+    await buildBase(tsbuildIn(root));
+    // As many as it takes for the last ones to get the numbers, in both tables, that the build's have before.
+    const table = (name: string, chains: readonly string[], rule: (i: number) => string) => [
+      `*${name}`,
+      ...chains.map((chain) => `:${chain} ACCEPT`),
+      ...Array.from({ length: 20 }, (_, i) => rule(i)),
+      'COMMIT',
+    ];
+    const input = [
+      ...table('filter', ['INPUT', 'FORWARD', 'OUTPUT'], (i) => `-A FORWARD -s 192.0.2.${i}/32 -j DROP`),
+      ...table(
+        'nat',
+        ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
+        (i) => `-A POSTROUTING -s 192.0.2.${i}/32 -j ACCEPT`,
+      ),
+      '',
+    ].join('\n');
+    await mustRun('nsenter', [`--net=${file}`, 'iptables-restore'], { input });
+    const before = await saved();
+    expect(before).to.have.lengthOf(40);
+    await inside('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
+    const dockerfile = 'FROM base\nRUN sleep 3\n';
+    const build = mustRun('nsenter', [`--net=${file}`, TSBUILD, makeContext({ Dockerfile: dockerfile })], {
+      env: { TSBUILD_ROOT: root },
+    });
+    while ((await saved()).length < 44) await sleep(50);
+    const all = await inside('iptables-save');
+    await mustRun('nsenter', [`--net=${file}`, 'iptables-restore'], { input: all });
+    expect(await saved()).to.have.lengthOf(44);
+    await build;
+    expect(await saved()).to.have.members(before);
   });
 
   it('go to the tables of the machine’s own iptables where those are the old ones', async () => {

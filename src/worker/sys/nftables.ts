@@ -6,6 +6,7 @@ import {
   attributesOf,
   errorOf,
   ipv4,
+  type NetlinkAnswer,
   netlinkAnswers,
   netlinkMessage,
   NLM_F_CREATE,
@@ -34,8 +35,8 @@ export interface FirewallRule {
 
 export type ConnectionState = 'NEW' | 'RELATED' | 'ESTABLISHED';
 
-/** Where the kernel finds a rule again. */
-export interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain'> {
+/** Where the kernel finds a rule again. A table that is made anew, as by a reload of all rules, may give its number to another one. */
+export interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain' | 'comment'> {
   readonly handle: Buffer;
 }
 
@@ -43,6 +44,10 @@ export interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain'> {
 const NETLINK_NETFILTER = 12;
 const [NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES] = [16, 17, 10];
 const [NFT_MSG_NEWRULE, NFT_MSG_DELRULE] = [(NFNL_SUBSYS_NFTABLES << 8) | 6, (NFNL_SUBSYS_NFTABLES << 8) | 8];
+const [NFT_MSG_GETRULE, NFT_MSG_NEWGEN, NFT_MSG_GETGEN] = [7, 15, 16].map(
+  (message) => (NFNL_SUBSYS_NFTABLES << 8) | message,
+) as [number, number, number];
+const [NFTA_GEN_ID, NFNL_BATCH_GENID] = [1, 1];
 const [NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_RULE_EXPRESSIONS] = [1, 2, 3, 4];
 const [NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA, NLA_F_NESTED] = [1, 1, 2, 0x8000];
 const [AF_UNSPEC, AF_INET, NFNETLINK_V0] = [0, 2, 0];
@@ -62,9 +67,12 @@ export function insertRules(rules: readonly FirewallRule[]): RuleHandle[] {
       attribute(NFTA_RULE_CHAIN, text(chain)),
       nested(NFTA_RULE_EXPRESSIONS, ...expressionsOf(rule)),
     ]);
-    const made = transact(socket, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_ECHO, messages);
-    if (made.length !== rules.length) throw errnoError(EPROTO, 'netlink');
-    return made.map((handle, i) => ({ table: rules[i]!.table, chain: rules[i]!.chain, handle }));
+    const made = transact(socket, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_ECHO, messages).map(ruleOf);
+    return rules.map(({ table, chain, comment }, i) => {
+      const handle = made[i]?.handle;
+      if (handle === undefined) throw errnoError(EPROTO, 'netlink');
+      return { table, chain, comment, handle };
+    });
   } finally {
     closeSync(socket);
   }
@@ -72,60 +80,121 @@ export function insertRules(rules: readonly FirewallRule[]): RuleHandle[] {
 
 /**
  * Deletes rules, all or none, before it gives its promise. The kernel then waits until nobody reads them any more, for 5 to 15 ms, and
- * another thread with it. @throws ErrnoException, ENOENT where one was deleted by others
+ * another thread with it. @throws ErrnoException, ENOENT where one was deleted by others, or has become another one
  */
 export function deleteRules(handles: readonly RuleHandle[]): Promise<void> {
   const socket = openNetlink(NETLINK_NETFILTER);
   const end = () => promisify(close)(socket);
   try {
-    const messages = handles.map(({ table, chain, handle }) => [
-      attribute(NFTA_RULE_TABLE, text(table)),
-      attribute(NFTA_RULE_CHAIN, text(chain)),
-      attribute(NFTA_RULE_HANDLE, handle),
-    ]);
-    transact(socket, NFT_MSG_DELRULE, 0, messages);
+    deleteUnchanged(socket, handles);
   } catch (error) {
     return end().then(() => Promise.reject(error as Error));
   }
   return end();
 }
 
-const EPROTO = 71;
-const ANSWER_BYTES = 1 << 16;
+const [ENOENT, EPROTO, ERESTART] = [2, 71, 85];
+const MOST_TRIES = 20;
 
-/** Gives the handles of the rules that the kernel tells of. */
-function transact(socket: number, type: number, flags: number, messages: readonly Buffer[][]): Buffer[] {
-  const batch = [
-    netlinkMessage(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, [header(AF_UNSPEC, NFNL_SUBSYS_NFTABLES)], 1),
+/** All of it in one state of the rules: where others change them between the look and the deletion, the kernel says so. */
+function deleteUnchanged(socket: number, handles: readonly RuleHandle[]): void {
+  const places = handles.map(({ table, chain, handle }) => [
+    attribute(NFTA_RULE_TABLE, text(table)),
+    attribute(NFTA_RULE_CHAIN, text(chain)),
+    attribute(NFTA_RULE_HANDLE, handle),
+  ]);
+  for (let tries = 1; ; tries++) {
+    const { generation, rules } = look(socket, places);
+    if (rules.length !== handles.length || rules.some(({ comment }, i) => comment !== handles[i]!.comment))
+      throw errnoError(ENOENT, 'netlink');
+    try {
+      transact(socket, NFT_MSG_DELRULE, 0, places, generation);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).errno !== -ERESTART || tries === MOST_TRIES) throw error;
+    }
+  }
+}
+
+/** The number of the rules' state, then the rules at these places. */
+function look(socket: number, places: readonly Buffer[][]): { generation: Buffer; rules: FoundRule[] } {
+  const questions = [
+    netlinkMessage(NFT_MSG_GETGEN, NLM_F_REQUEST, [header(AF_UNSPEC)]),
+    ...places.map((place) => netlinkMessage(NFT_MSG_GETRULE, NLM_F_REQUEST, [header(AF_INET), ...place])),
+  ];
+  const [first, ...rules] = ask(socket, questions);
+  const generation = new Map(
+    first?.type === NFT_MSG_NEWGEN ? attributesOf(first.body.subarray(HEADER_BYTES)) : [],
+  );
+  const number = generation.get(NFTA_GEN_ID);
+  if (number === undefined) throw errnoError(EPROTO, 'netlink');
+  return { generation: Buffer.from(number), rules: rules.map(ruleOf) };
+}
+
+interface FoundRule {
+  readonly handle: Buffer | undefined;
+  readonly comment: string | undefined;
+}
+
+function ruleOf({ body }: NetlinkAnswer): FoundRule {
+  const rule = new Map(attributesOf(body.subarray(HEADER_BYTES)));
+  const handle = rule.get(NFTA_RULE_HANDLE);
+  const expressions = [...attributesOf(rule.get(NFTA_RULE_EXPRESSIONS) ?? Buffer.alloc(0))];
+  const comments = expressions.flatMap(([, expression]) => commentIn(new Map(attributesOf(expression))));
+  return { handle: handle && Buffer.from(handle), comment: comments[0] };
+}
+
+function commentIn(expression: ReadonlyMap<number, Buffer>): string[] {
+  const extension = new Map(attributesOf(expression.get(NFTA_EXPR_DATA) ?? Buffer.alloc(0)));
+  const [name, info] = [extension.get(1), extension.get(3)];
+  return name && info && stringIn(name) === 'comment' ? [stringIn(info)] : [];
+}
+
+const stringIn = (data: Buffer) => data.toString('utf8').split('\0', 1)[0]!;
+
+/**
+ * Changes rules, all or none. Gives what the kernel tells of them.
+ * @param generation the number of the only state of the rules in which they are to be changed; ERESTART in another one
+ */
+function transact(
+  socket: number,
+  type: number,
+  flags: number,
+  messages: readonly Buffer[][],
+  generation?: Buffer,
+): NetlinkAnswer[] {
+  const begin = [
+    header(AF_UNSPEC, NFNL_SUBSYS_NFTABLES),
+    ...(generation ? [attribute(NFNL_BATCH_GENID, generation)] : []),
+  ];
+  const answers = ask(socket, [
+    netlinkMessage(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, begin, 1),
     ...messages.map((body, i) =>
       netlinkMessage(type, NLM_F_REQUEST | flags, [header(AF_INET), ...body], 2 + i),
     ),
     netlinkMessage(NFNL_MSG_BATCH_END, NLM_F_REQUEST, [header(AF_UNSPEC, NFNL_SUBSYS_NFTABLES)], 0),
-  ];
-  writeSync(socket, Buffer.concat(batch));
-  const handles: Buffer[] = [];
-  for (const data of answers(socket)) {
-    for (const { type: kind, body } of netlinkAnswers(data)) {
-      if (kind === NLMSG_ERROR && errorOf(body) !== 0) throw errnoError(-errorOf(body), 'netlink');
-      if (kind !== NFT_MSG_NEWRULE) continue;
-      for (const [name, value] of attributesOf(body.subarray(HEADER_BYTES)))
-        if (name === NFTA_RULE_HANDLE) handles.push(Buffer.from(value));
-    }
-  }
-  return handles;
+  ]);
+  return answers.filter((answer) => answer.type === NFT_MSG_NEWRULE);
 }
 
-/** What there is to read; the kernel has answered before the question's `write` is over. */
-function* answers(socket: number): Generator<Buffer> {
-  const data = Buffer.alloc(ANSWER_BYTES);
+const ANSWER_BYTES = 1 << 16;
+
+/** The kernel has answered before the questions' `write` is over. @throws the first error among the answers */
+function ask(socket: number, questions: readonly Buffer[]): NetlinkAnswer[] {
+  writeSync(socket, Buffer.concat(questions));
+  const answers: NetlinkAnswer[] = [];
   for (;;) {
+    const data = Buffer.allocUnsafe(ANSWER_BYTES);
     try {
-      yield data.subarray(0, readSync(socket, data));
+      answers.push(...netlinkAnswers(data.subarray(0, readSync(socket, data))));
     } catch (error) {
-      if (isErrno(error, 'EAGAIN')) return;
+      if (isErrno(error, 'EAGAIN')) break;
       throw error;
     }
   }
+  for (const { type, body } of answers)
+    if (type === NLMSG_ERROR && errorOf(body) !== 0) throw errnoError(-errorOf(body), 'netlink');
+  return answers;
 }
 
 const HEADER_BYTES = 4;
