@@ -16,7 +16,7 @@ import {
   startDocker,
   startNewDocker,
 } from './builders.js';
-import { measureRun, settle } from './measure.js';
+import { endOnCtrlC, measureRun, settle } from './measure.js';
 import { plotRows, plotSeries } from './plot.js';
 import {
   compareReports,
@@ -240,6 +240,7 @@ function keep(report: Report): void {
 }
 
 async function main(): Promise<void> {
+  endOnCtrlC();
   const dir = mkdtempSync(join(values.dir, 'tsbuild-bench-'));
   const date = new Date().toISOString();
   const load = loadavg()[0];
@@ -270,4 +271,9 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (process.exitCode !== 130) throw error;
+  console.error('interrupted');
+}

@@ -11,6 +11,17 @@ export interface Run {
 
 const POLL_MS = 20;
 
+const interruption = new AbortController();
+
+/** From then on Ctrl-C ends what is measured, and with it the run, which then ends what it started. */
+export function endOnCtrlC(): void {
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => {
+      process.exitCode = 130;
+      interruption.abort(new Error(`${name}: the run is ended`));
+    });
+}
+
 /** Runs one whole process, which must succeed; its output goes nowhere. */
 export function measureRun({ args, env }: Command): Promise<Run> {
   return new Promise((resolve, reject) => {
@@ -20,6 +31,7 @@ export function measureRun({ args, env }: Command): Promise<Run> {
     const child = spawn(args[0]!, args.slice(1), {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
+      signal: interruption.signal,
     });
     // The kernel keeps the mark, so only what grows in the last moment is missed.
     const poll = setInterval(() => (peakBytes = Math.max(peakBytes, highWaterMark(child.pid!))), POLL_MS);
