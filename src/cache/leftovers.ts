@@ -1,4 +1,4 @@
-import { readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { namesIn } from './if-there.js';
 import { isLiving, type ProcessStamp, processStamp, stampOf, uptimeMs } from './process-stamp.js';
@@ -40,6 +40,24 @@ export function removeTreeUntil(path: string, untilMs: number): boolean {
     rmdirSync(path);
   } catch {
     rmSync(path, { recursive: true, force: true });
+  }
+  return true;
+}
+
+const SMALL = { files: 16, bytes: 1 << 20 };
+
+/** Whether the removal of a tree is soon done. So is that of none. */
+export function isSmallTree(path: string): boolean {
+  let { files, bytes } = SMALL;
+  const waiting = [path];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    for (const entry of entriesOf(next)) {
+      const child = join(next, entry.name);
+      if (entry.isDirectory()) waiting.push(child);
+      else bytes -= lstatSync(child).size;
+      files -= 1;
+      if (files < 0 || bytes < 0) return false;
+    }
   }
   return true;
 }

@@ -84,7 +84,7 @@ interface SolveState {
   readonly keys: Map<Digest, Promise<VertexKeys>>;
   readonly results: Map<Digest, Promise<readonly Result[]>>;
   /** What is still to be written down of results that others work with already. */
-  readonly writing: Set<Promise<void>>;
+  readonly writing: Promise<void>[];
 }
 
 interface VertexKeys {
@@ -137,7 +137,7 @@ export class Solver {
       ops: new Map(),
       keys: new Map(),
       results: new Map(),
-      writing: new Set(),
+      writing: [],
     };
     try {
       state.progress.announce(edges);
@@ -293,7 +293,7 @@ export class Solver {
         resolve();
       });
     });
-    state.writing.add(written);
+    state.writing.push(written);
   }
 
   /** Of several processes with the same step one has the lock; the others show whose step they wait for, and its output. */

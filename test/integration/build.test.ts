@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { mustRun, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
+import { signalOnce } from '../kit/machine-state.js';
 import { needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -196,34 +197,20 @@ describe('building an image', function () {
   describe('an interrupted build', () => {
     it('ends within a second of Ctrl-C with status 130 and leaves no process, mount or file', async () => {
       const context = makeContext({ Dockerfile: 'FROM base\nRUN echo started; sleep 4321\n' });
-      let interruptedAt = 0;
-      const result = await tsbuild.run([context, '--progress=plain'], {
-        onStart: (pid) => {
-          const poll = setInterval(() => {
-            if (!processNamed('sleep\0' + '4321')) return;
-            clearInterval(poll);
-            interruptedAt = performance.now();
-            process.kill(pid, 'SIGINT');
-          }, 20);
-        },
-      });
+      const { onStart, sentMs } = signalOnce('SIGINT', () => processNamed('sleep\0' + '4321'));
+      const result = await tsbuild.run([context, '--progress=plain'], { onStart });
       expect(result.status).to.equal(130);
-      expect(performance.now() - interruptedAt).to.be.lessThan(1000);
+      expect(performance.now() - sentMs()).to.be.lessThan(1000);
       expect(processNamed('sleep\0' + '4321')).to.equal(false);
       expect(readdirSync(join(root, 'work'))).to.deep.equal([]);
     });
 
     it('that was killed leaves a store that the next build uses', async () => {
       const context = makeContext({ Dockerfile: 'FROM base\nRUN echo one > /one\nRUN sleep 4322\n' });
-      await tsbuild.run([context], {
-        onStart: (pid) => {
-          const poll = setInterval(() => {
-            if (!processNamed('sleep\0' + '4322')) return;
-            clearInterval(poll);
-            process.kill(pid, 'SIGKILL');
-          }, 20);
-        },
-      });
+      await tsbuild.run(
+        [context],
+        signalOnce('SIGKILL', () => processNamed('sleep\0' + '4322')),
+      );
       for (const pid of pidsNamed('sleep\0' + '4322')) process.kill(pid, 'SIGKILL');
       writeFileSync(join(context, 'Dockerfile'), 'FROM base\nRUN echo one > /one\nRUN echo two > /two\n');
       const { stderr } = await tsbuild.must([context, '--progress=plain']);

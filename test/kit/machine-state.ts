@@ -35,6 +35,23 @@ export async function until(isTrue: () => boolean): Promise<void> {
   }
 }
 
+/** Sends a command a signal once it is so; `sentMs` says when, on the clock of `performance`. */
+export function signalOnce(
+  signal: NodeJS.Signals,
+  isTrue: (pid: number) => boolean,
+): { onStart: (pid: number) => void; sentMs: () => number } {
+  let sentMs = 0;
+  const onStart = (pid: number) => {
+    const look = setInterval(() => {
+      if (!isTrue(pid)) return;
+      clearInterval(look);
+      sentMs = performance.now();
+      process.kill(pid, signal);
+    }, 20);
+  };
+  return { onStart, sentMs: () => sentMs };
+}
+
 /** A long time for `sleep` that no other test of this machine has in its arguments, for {@link processesWith}. */
 export function longSleep(number: number): string {
   return `sleep ${70_000 + number}.${process.pid}`;

@@ -8,9 +8,9 @@ import { type SpawnedProgram, spawnProgram } from '../sys/spawn.js';
 /** The name of the program without which the firewall is not changed. */
 export const FIREWALL_PROGRAM = 'iptables-restore';
 
-/** Other networks' devices begin with the same letters; they are not reached. */
 export interface NetworkRulesOptions {
   readonly device: string;
+  /** What all networks' devices begin with: those of others are not reached. */
   readonly devicePrefix: string;
   /** Of the process's end of the device. */
   readonly address: string;

@@ -1,7 +1,6 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { namesIn } from '../../cache/if-there.js';
-import { removeTree } from '../../cache/leftovers.js';
+import { isSmallTree, removeTree } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
@@ -157,29 +156,10 @@ function createMountedRoot(
     async [Symbol.asyncDispose]() {
       end();
       // Of a layer that is there already the writes were not taken, and they may be large.
-      if (isLater && isLittle(paths.upper)) removeLater(paths);
+      if (isLater && isSmallTree(paths.upper)) removeLater(paths);
       else await remove(paths);
     },
   };
-}
-
-const LITTLE = { files: 16, bytes: 1 << 20 };
-
-/** Whether the removal of what is in a directory is soon done. */
-function isLittle(directory: string): boolean {
-  let { files, bytes } = LITTLE;
-  const waiting = [directory];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    for (const name of namesIn(next)) {
-      const path = join(next, name);
-      const stat = lstatSync(path);
-      if (stat.isDirectory()) waiting.push(path);
-      else bytes -= stat.size;
-      files -= 1;
-      if (files < 0 || bytes < 0) return false;
-    }
-  }
-  return true;
 }
 
 function makeDirectory(parent: string, name: string): string {

@@ -1,4 +1,5 @@
 import { close, closeSync, readSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { errnoError, isErrno } from './libc.js';
 import {
@@ -43,10 +44,11 @@ export interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain' | 'comm
 /** What the headers of the kernel name so: linux/netfilter/nfnetlink.h and nf_tables.h. */
 const NETLINK_NETFILTER = 12;
 const [NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES] = [16, 17, 10];
-const [NFT_MSG_NEWRULE, NFT_MSG_DELRULE] = [(NFNL_SUBSYS_NFTABLES << 8) | 6, (NFNL_SUBSYS_NFTABLES << 8) | 8];
-const [NFT_MSG_GETRULE, NFT_MSG_NEWGEN, NFT_MSG_GETGEN] = [7, 15, 16].map(
-  (message) => (NFNL_SUBSYS_NFTABLES << 8) | message,
-) as [number, number, number];
+const NFT_MSG_NEWRULE = (NFNL_SUBSYS_NFTABLES << 8) | 6;
+const NFT_MSG_GETRULE = (NFNL_SUBSYS_NFTABLES << 8) | 7;
+const NFT_MSG_DELRULE = (NFNL_SUBSYS_NFTABLES << 8) | 8;
+const NFT_MSG_NEWGEN = (NFNL_SUBSYS_NFTABLES << 8) | 15;
+const NFT_MSG_GETGEN = (NFNL_SUBSYS_NFTABLES << 8) | 16;
 const [NFTA_GEN_ID, NFNL_BATCH_GENID] = [1, 1];
 const [NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_RULE_EXPRESSIONS] = [1, 2, 3, 4];
 const [NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA, NLA_F_NESTED] = [1, 1, 2, 0x8000];
@@ -93,7 +95,9 @@ export function deleteRules(handles: readonly RuleHandle[]): Promise<void> {
   return end();
 }
 
-const [ENOENT, EPROTO, ERESTART] = [2, 71, 85];
+const { ENOENT, EPROTO } = constants.errno;
+/** Of the kernel alone: libc has no name for it. */
+const ERESTART = 85;
 const MOST_TRIES = 20;
 
 /** All of it in one state of the rules: where others change them between the look and the deletion, the kernel says so. */
