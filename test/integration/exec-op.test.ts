@@ -60,7 +60,7 @@ describe('RUN', () => {
   before(async function () {
     needs(this, 'mounts', { program: 'crun' }, { program: 'busybox' });
     const upper = makeBaseRootfs(join(mkdirFor('base'), 'rootfs'));
-    base = createSnapshotResult([await layers.commitDirectory(upper, [], CREATED_AT)]);
+    base = createSnapshotResult([await layers.commitDirectory({ upper }, [], CREATED_AT)]);
   });
 
   afterEach(async () => {

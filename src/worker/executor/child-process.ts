@@ -8,7 +8,7 @@ const PASSED_ON = ['PATH', 'HOME', 'XDG_RUNTIME_DIR'];
 
 /**
  * A child whose output goes where the {@link ProcessIo} says. Its exit code is there when it has ended and its pipes are read empty;
- * a process that outlives the child and holds a pipe open is not waited for.
+ * a process that outlives the child is not waited for.
  */
 export type RunningProcess = Pick<SpawnedProgram, 'exitCode' | 'kill'>;
 
@@ -32,16 +32,14 @@ export function startProcess(
     return { exitCode: exitCodeOf(child), kill: () => void child.kill('SIGKILL') };
   }
   const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));
+  // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
+  const descriptors = pipes.map((pipe) => pipe.writeEnd);
   try {
-    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
-    const child = spawnProgram(program, args, {
-      env,
-      input: nothing,
-      descriptors: pipes.map((pipe) => pipe.writeEnd),
-    });
+    const child = spawnProgram(program, args, { env, input: nothing, descriptors });
     return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
-  } finally {
-    for (const pipe of pipes) pipe.closeWriteEnd();
+  } catch (error) {
+    for (const pipe of pipes) pipe.release(false);
+    throw error;
   }
 }
 
@@ -51,12 +49,14 @@ function runtimeEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
+/** A runtime that did not end well may have left a process with the pipes. */
 async function drained(exitCode: Promise<number>, pipes: readonly OutputPipe[]): Promise<number> {
+  let code: number | undefined;
   try {
-    const code = await exitCode;
+    code = await exitCode;
     await Promise.all(pipes.map((pipe) => pipe.drain()));
     return code;
   } finally {
-    for (const pipe of pipes) pipe.close();
+    for (const pipe of pipes) pipe.release(code === 0);
   }
 }

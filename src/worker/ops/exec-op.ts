@@ -138,9 +138,8 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
       throw afterFailure(error, root, job, { care: deps.failureCare, step });
     });
   network[Symbol.dispose]();
-  root.unmount();
   const createdAt = new Date().toISOString();
-  const layer = await deps.layers.commitDirectory(root.upper, parents, createdAt, job.signal);
+  const layer = await deps.layers.commitDirectory(root, parents, createdAt, job.signal);
   root.removeLater();
   return createSnapshotResult([...parents, layer]);
 }

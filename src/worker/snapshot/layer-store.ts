@@ -273,10 +273,10 @@ export class LayerStore implements LayerBlobs {
 
   /**
    * Makes a layer of an upper directory that a RUN wrote on top of `parents`: packs it, and keeps the directory itself
-   * (renamed away from `upper`) as the layer's directory.
+   * (unmounted, and renamed away from `upper`) as the layer's directory, unless the layer has one already.
    */
   async commitDirectory(
-    upper: string,
+    { upper, unmount }: { readonly upper: string; readonly unmount?: () => void },
     parents: readonly Layer[],
     createdAt: string,
     signal: AbortSignal = never,
@@ -295,7 +295,10 @@ export class LayerStore implements LayerBlobs {
     }
     const target = this.#path(layer.diffId, 'fs');
     try {
-      if (!existsSync(target)) renameSync(upper, target);
+      if (!existsSync(target)) {
+        unmount?.();
+        renameSync(upper, target);
+      }
     } catch (error) {
       // Another process that made the same layer was first; its directory is equal.
       if (!existsSync(target)) throw error;

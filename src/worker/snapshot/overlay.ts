@@ -27,12 +27,12 @@ export interface MountedRoot extends AsyncDisposable {
   readonly memory: string;
   /** The mount. Only synchronous file calls and child processes see it. */
   readonly path: string;
-  /** All writes, in overlay upper form. Read it after {@link unmount} only; it may be renamed away then. */
+  /** All writes, in overlay upper form. Read it when no process writes any more; it may be renamed away after {@link unmount}. */
   readonly upper: string;
   unmount(): void;
   /**
    * Disposing need not remove what the run leaves, where no writes are among it any more: it goes beside what follows, at the latest
-   * with {@link OverlayRoots.close}.
+   * with {@link OverlayRoots.close}. So does the mount.
    */
   removeLater(): void;
 }
@@ -46,8 +46,8 @@ const LATER_MS = 5;
  * ```ts
  * await using root = await overlays.mount(layers, signal);
  * run(root.path);
- * root.unmount();
- * await layers.commitDirectory(root.upper, …);
+ * await layers.commitDirectory(root, …);
+ * root.removeLater();
  * ```
  */
 export class OverlayRoots {
@@ -101,7 +101,7 @@ export class OverlayRoots {
     }, LATER_MS);
   }
 
-  /** Ends this process's part of `work/`; every root must have been disposed before. */
+  /** Ends this process's part of `work/`, with the mounts that are left; every root must have been disposed before. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -129,10 +129,11 @@ export class OverlayRoots {
 }
 
 /** What a run leaves. */
-type Left = Pick<MountedRoot, 'directory' | 'memory'>;
+type Left = Pick<MountedRoot, 'directory' | 'memory' | 'unmount'>;
 
 /** Node's own threads may not see what is in memory. */
-async function remove({ directory, memory }: Left): Promise<void> {
+async function remove({ directory, memory, unmount }: Left): Promise<void> {
+  unmount();
   removeTree(memory);
   await removeDirectory(directory);
 }
@@ -143,23 +144,22 @@ function createMountedRoot(
 ): MountedRoot {
   let mounted = true;
   let isLater = false;
-  const end = () => {
-    if (mounted) unmount(paths.path);
-    mounted = false;
-  };
-  return {
+  const root: MountedRoot = {
     ...paths,
-    unmount: end,
+    unmount: () => {
+      if (mounted) unmount(paths.path);
+      mounted = false;
+    },
     removeLater: () => {
       isLater = true;
     },
     async [Symbol.asyncDispose]() {
-      end();
       // Of a layer that is there already the writes were not taken, and they may be large.
-      if (isLater && isSmallTree(paths.upper)) removeLater(paths);
-      else await remove(paths);
+      if (isLater && isSmallTree(paths.upper)) removeLater(root);
+      else await remove(root);
     },
   };
+  return root;
 }
 
 function makeDirectory(parent: string, name: string): string {

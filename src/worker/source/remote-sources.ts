@@ -123,7 +123,12 @@ export class RemoteSources implements SourceInspector {
           chmodSync(directory, 0o755);
           const tree = await git.checkout(op, directory, job.signal);
           if (mtime === 'commit') setTimes(tree, await git.commitSec(op, job.signal));
-          const layer = await layers.commitDirectory(tree, [], new Date().toISOString(), job.signal);
+          const layer = await layers.commitDirectory(
+            { upper: tree },
+            [],
+            new Date().toISOString(),
+            job.signal,
+          );
           return [createSnapshotResult([layer])];
         } finally {
           rmSync(directory, { recursive: true, force: true });

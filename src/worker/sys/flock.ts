@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { throwIfAborted } from '../../errors.js';
@@ -143,7 +152,7 @@ export function removeFreeLocks(dir: string): void {
 /** The locked file's descriptor, or undefined while another holds it. */
 function tryLock(path: string, mode: number): number | undefined {
   for (;;) {
-    const fd = openSync(path, 'a', 0o600);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o600);
     if (!flock(fd, mode)) {
       closeSync(fd);
       return undefined;

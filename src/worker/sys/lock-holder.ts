@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import type { LockHolder, LockOptions, TransferListener } from '../../graph/contract.js';
 import { isErrno } from './libc.js';
 
@@ -6,12 +6,14 @@ const CHUNK_BYTES = 1 << 16;
 
 /**
  * Writes into the lock file who holds it; in one call, so that a reader sees all or nothing that it takes for whole. On a full
- * disk the lock is as good without.
+ * disk the lock is as good without. A file that was made empty is written to the disk when it is closed, with a wait for it, so that
+ * only one that is longer is cut.
  */
 export function writeHolder(fd: number, holder: LockHolder): void {
   try {
-    ftruncateSync(fd, 0);
-    writeSync(fd, JSON.stringify(holder), 0);
+    const text = Buffer.from(JSON.stringify(holder));
+    writeSync(fd, text, 0, text.length, 0);
+    if (fstatSync(fd).size > text.length) ftruncateSync(fd, text.length);
   } catch (error) {
     if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
   }

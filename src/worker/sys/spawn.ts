@@ -66,10 +66,15 @@ export function spawnProgram(
   };
 }
 
-/** Asked of the kernel: Node's module for threads takes 2 ms to load. */
+let inMainThread: boolean | undefined;
+
+/** Asked of the kernel, once: Node's module for threads takes 2 ms to load. */
 function isMainThread(): boolean {
-  const [processId, , threadId] = readlinkSync('/proc/thread-self').split('/');
-  return processId === threadId;
+  if (inMainThread === undefined) {
+    const [processId, , threadId] = readlinkSync('/proc/thread-self').split('/');
+    inMainThread = processId === threadId;
+  }
+  return inMainThread;
 }
 
 function spawnByFork(

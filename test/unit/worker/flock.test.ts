@@ -57,6 +57,19 @@ describe('a lock', () => {
     expect([first.waited, held.waited]).to.deep.equal([false, true]);
   });
 
+  it('tells who holds it in a file that a killed process left', async () => {
+    const dir = tmpDir();
+    writeFileSync(join(dir, 'a'), JSON.stringify({ pid: 1, sinceMs: 0, purpose: 'RUN '.repeat(100) }));
+    const acquire = createLockAcquirer(dir);
+    const first = await acquire('a', { purpose: 'RUN one' });
+    const holders: unknown[] = [];
+    const second = acquire('a', { onWait: (holder) => holders.push([holder?.pid, holder?.purpose]) });
+    while (holders.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    first[Symbol.dispose]();
+    (await second)[Symbol.dispose]();
+    expect(holders).to.deep.equal([[process.pid, 'RUN one']]);
+  });
+
   it('leaves no file, whatever its name', async () => {
     const dir = join(tmpDir(), 'locks');
     const lock = await createLockAcquirer(dir)('sha256:../../x');
