@@ -15,6 +15,7 @@ import { createFileOp } from './ops/file-op.js';
 import type { TimeLimits } from './ops/time-limits.js';
 import type { LayerStore } from './snapshot/layer-store.js';
 import { OverlayRoots } from './snapshot/overlay.js';
+import { SparePipes } from './sys/pipe.js';
 import { createImageSourceOp } from './source/image-source-op.js';
 import type { ImageSource } from './source/image-source.js';
 import { type ContextMode, LocalContext } from './source/local-context.js';
@@ -85,6 +86,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const { step = {}, build = {} } = options.resources;
   const limits = new BuildLimits({ step, build, createDirectory });
   const executor = createExecutorSelector(state.filters);
+  const pipes = new SparePipes();
   const local = new Map<string, LocalContext>();
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
     const directory = contexts.get(name);
@@ -120,6 +122,7 @@ export function createWorker(options: WorkerOptions): Worker {
           networks,
           limits,
           executor,
+          pipes,
           logs: state.logs,
           cacheMounts: state.mounts,
           ...(options.restoreCacheMount ? { restoreCacheMount: options.restoreCacheMount } : {}),
@@ -152,6 +155,7 @@ export function createWorker(options: WorkerOptions): Worker {
     );
   };
   const close = async () => {
+    pipes[Symbol.dispose]();
     await Promise.all([networks.close(), limits.close()]);
     await overlays.close();
   };

@@ -10,6 +10,7 @@ import { createSnapshotResult } from '../../src/graph/snapshot.js';
 import { digestHex, digestOf } from '../../src/oci/digest.js';
 import { hostPlatform } from '../../src/oci/platform.js';
 import { createLockAcquirer } from '../../src/worker/sys/flock.js';
+import { SparePipes } from '../../src/worker/sys/pipe.js';
 import { createExecutorSelector } from '../../src/worker/executor/select-executor.js';
 import { createExecOp, type ExecOpDeps } from '../../src/worker/ops/exec-op.js';
 import { BuildLimits } from '../../src/worker/cgroup/build-limits.js';
@@ -35,12 +36,14 @@ describe('RUN', () => {
   });
   const overlays = new OverlayRoots({ work: state.work, layers });
   const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
+  const pipes = new SparePipes();
   const deps: ExecOpDeps = {
     overlays,
     networks,
     limits: new BuildLimits({ step: {}, build: {}, createDirectory: () => overlays.createDirectory() }),
     layers,
     executor: createExecutorSelector(state.filters),
+    pipes,
     logs: state.logs,
     cacheMounts: state.mounts,
     lock: createLockAcquirer(state.locks),
@@ -70,7 +73,10 @@ describe('RUN', () => {
     expect(leftInWork(state.work)).to.deep.equal([]);
   });
 
-  after(() => overlays.close());
+  after(() => {
+    pipes[Symbol.dispose]();
+    return overlays.close();
+  });
 
   function mkdirFor(name: string): string {
     const dir = join(state.path, name);

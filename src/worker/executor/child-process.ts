@@ -31,14 +31,20 @@ export function startProcess(
     const child = io.input ? start('inherit') : withOpened(nothing, start);
     return { exitCode: exitCodeOf(child), kill: () => void child.kill('SIGKILL') };
   }
-  const pipes = ([1, 2] as const).map((stream) => openOutputPipe((data) => io.onOutput(stream, data)));
-  // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
+  const { onOutput, spares } = io;
+  const pipes = ([1, 2] as const).map((stream) => {
+    const pipe = spares?.take() ?? openOutputPipe();
+    pipe.listen((data) => onOutput(stream, data));
+    return pipe;
+  });
   const descriptors = pipes.map((pipe) => pipe.writeEnd);
   try {
+    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
     const child = spawnProgram(program, args, { env, input: nothing, descriptors });
+    spares?.prepare();
     return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
   } catch (error) {
-    for (const pipe of pipes) pipe.release(false);
+    for (const pipe of pipes) pipe.close();
     throw error;
   }
 }
@@ -49,14 +55,15 @@ function runtimeEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
-/** A runtime that did not end well may have left a process with the pipes. */
 async function drained(exitCode: Promise<number>, pipes: readonly OutputPipe[]): Promise<number> {
-  let code: number | undefined;
   try {
-    code = await exitCode;
-    await Promise.all(pipes.map((pipe) => pipe.drain()));
+    const code = await exitCode;
+    for (const pipe of pipes) await pipe.drain();
     return code;
   } finally {
-    for (const pipe of pipes) pipe.release(code === 0);
+    // Beside the process that may follow.
+    setImmediate(() => {
+      for (const pipe of pipes) pipe.close();
+    });
   }
 }

@@ -1,3 +1,4 @@
+import type { SparePipes } from '../sys/pipe.js';
 import type { CapabilityChange } from './capabilities.js';
 
 /**
@@ -73,7 +74,11 @@ export interface TmpfsMount {
  * during the call; a promise that the listener gives back holds the process up until it is settled.
  */
 export type ProcessIo =
-  | { readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void | Promise<void> }
+  | {
+      readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void | Promise<void>;
+      /** The process takes its pipes of these. */
+      readonly spares?: SparePipes;
+    }
   | { readonly inherit: true; readonly terminal: boolean; readonly input: boolean };
 
 export interface ProcessExit {

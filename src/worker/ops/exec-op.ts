@@ -20,6 +20,7 @@ import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
+import type { SparePipes } from '../sys/pipe.js';
 import { hasOneIdOnly } from '../sys/subordinate-ids.js';
 import { afterFailure, type FailureCare } from './after-failure.js';
 import { isRunnable } from './emulation.js';
@@ -37,6 +38,7 @@ export interface ExecOpDeps extends MountDependencies {
   readonly limits: Pick<BuildLimits, 'openStep'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
+  readonly pipes: SparePipes;
   /** Directory of logs. */
   readonly logs: string;
   readonly timeLimits: TimeLimits;
@@ -151,11 +153,14 @@ async function runProcess({ op, deps, job }: ExecRun, spec: ProcessSpec, log: Ve
     clock.heard();
     return log.write(stream, data);
   };
-  const { exitCode } = await runGracefully(deps.executor(), spec, { onOutput }, clock.signal).catch(
-    (error: unknown) => {
-      throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
-    },
-  );
+  const { exitCode } = await runGracefully(
+    deps.executor(),
+    spec,
+    { onOutput, spares: deps.pipes },
+    clock.signal,
+  ).catch((error: unknown) => {
+    throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
+  });
   log.flush();
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
 }

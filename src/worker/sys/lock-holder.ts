@@ -5,9 +5,9 @@ import { isErrno } from './libc.js';
 const CHUNK_BYTES = 1 << 16;
 
 /**
- * Writes into the lock file who holds it; in one call, so that a reader sees all or nothing that it takes for whole. On a full
- * disk the lock is as good without. A file that was made empty is written to the disk when it is closed, with a wait for it, so that
- * only one that is longer is cut.
+ * Writes into the lock file who holds it. Over a text that a killed process left, a reader may see some of both for a moment; its next
+ * look does not. On a full disk the lock is as good without. A file that was made empty is written to the disk when it is closed,
+ * with a wait for it, so that only one that is longer is cut.
  */
 export function writeHolder(fd: number, holder: LockHolder): void {
   try {

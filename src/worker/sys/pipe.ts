@@ -1,76 +1,78 @@
-import { closeSync, fchmodSync, fchownSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { callLibc } from './libc.js';
+import { isMainThread } from './spawn.js';
 
 const BUFFER_BYTES = 1 << 16;
 
-/** Pipes that nobody took for so long are closed. */
-const SPARE_MS = 1000;
-
 /**
- * A pipe for a child's output. Node's own are sockets, which a process cannot open again as /dev/stdout. This process keeps both ends,
- * so that another child can have the pipe when one has ended: its end is not seen in the pipe.
+ * A pipe for a child's output. Node's own are sockets, which a process cannot open again as /dev/stdout. This process keeps both ends
+ * until {@link OutputPipe.close}: that nobody writes any more is known from the end of the child, and not seen in the pipe.
  */
 export interface OutputPipe {
   /** For `stdio` of one spawn. */
   readonly writeEnd: number;
-  /** After all writers have ended: resolves when their output was handed on. */
+  /** From now on the pipe keeps this process alive. */
+  listen(onOutput: OutputListener): void;
+  /**
+   * After the child has ended: resolves when all that was written by then was handed on. Another process may have the pipe and write on;
+   * it is not waited for.
+   */
   drain(): Promise<void>;
-  /** Ends the use. @param isFree no process can write to it any more, and it was read empty; without that it is closed */
-  release(isFree: boolean): void;
+  close(): void;
 }
 
 /** Takes output; the bytes are valid during the call. A promise stops the reading, and with it the writer, until it is settled. */
 export type OutputListener = (data: Uint8Array) => void | Promise<void>;
 
-export function openOutputPipe(onOutput: OutputListener): OutputPipe {
-  const pipe = spares.shift() ?? createPipe();
-  pipe.use(onOutput);
-  return {
-    writeEnd: pipe.writeEnd,
-    drain: pipe.drain,
-    release: (isFree) => (isFree ? keep(pipe) : pipe.close()),
-  };
+/** Has the pipes of a process at hand when it is to start: they are made while another one runs. */
+export class SparePipes implements Disposable {
+  readonly #spares: OutputPipe[] = [];
+  #isClosed = false;
+
+  take(): OutputPipe {
+    return this.#spares.shift() ?? openOutputPipe();
+  }
+
+  /** When nothing else is to be done at once. A thread that is ended would leave them open. */
+  prepare(): void {
+    if (!isMainThread()) return;
+    setImmediate(() => {
+      try {
+        while (!this.#isClosed && this.#spares.length < PIPES_OF_A_PROCESS)
+          this.#spares.push(openOutputPipe());
+      } catch {
+        // Where none can be made any more, the process that needs one says so.
+      }
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const pipe of this.#spares.splice(0)) pipe.close();
+  }
 }
 
-interface Pipe extends Pick<OutputPipe, 'writeEnd' | 'drain'> {
-  use(listener: OutputListener): void;
-  /** Lets the process end meanwhile. */
-  rest(): void;
-  close(): void;
-}
+const PIPES_OF_A_PROCESS = 2;
 
-/** Of a step of a build that follows another one, the pipes would be an eighth of what it takes beside its process. */
-const spares: Pipe[] = [];
-let closing: NodeJS.Timeout | undefined;
-
-function keep(pipe: Pipe): void {
-  pipe.rest();
-  spares.push(pipe);
-  closing ??= setTimeout(() => {
-    for (const spare of spares.splice(0)) spare.close();
-    closing = undefined;
-  }, SPARE_MS).unref();
-  closing.refresh();
-}
-
-function createPipe(): Pipe {
+export function openOutputPipe(): OutputPipe {
   const descriptors = new Int32Array(2);
   const closeOnExec = 0o2000000;
   callLibc('int pipe2(void *descriptors, int flags)', [descriptors, closeOnExec]);
   const [readEnd, writeEnd] = descriptors as unknown as [number, number];
   // One buffer for all of it: a gigabyte of output leaves no garbage.
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  let onOutput: OutputListener | undefined;
+  let onOutput: OutputListener = () => undefined;
   let waiting: Promise<void> | undefined;
-  const handOn = (size: number) => {
-    const until = onOutput?.(buffer.subarray(0, size));
-    waiting = until?.then(goOn, goOn);
-    return waiting === undefined;
-  };
+  let isDrained = false;
   const goOn = () => {
     waiting = undefined;
-    stream.resume();
+    if (!isDrained) stream.resume();
+  };
+  const handOn = (size: number) => {
+    const until = onOutput(buffer.subarray(0, size));
+    waiting = until ? until.then(goOn, goOn) : undefined;
+    return !until;
   };
   const options: SocketConstructorOpts & { onread: object } = {
     fd: readEnd,
@@ -79,40 +81,31 @@ function createPipe(): Pipe {
     onread: { buffer, callback: handOn },
   };
   const stream = new Socket(options);
+  stream.unref();
   stream.resume();
   return {
     writeEnd,
-    use: (listener) => {
+    listen: (listener) => {
       onOutput = listener;
-      makeLikeNew(writeEnd);
       stream.ref();
     },
     drain: async () => {
-      for (;;) {
+      isDrained = true;
+      stream.pause();
+      await waiting;
+      // Once, since who goes on writing would be read for ever, and nothing else would happen meanwhile.
+      for (let left = bytesIn(readEnd); left > 0;) {
+        const size = readSync(readEnd, buffer, 0, Math.min(left, buffer.length), null);
+        left -= size;
+        handOn(size);
         await waiting;
-        if (waiting !== undefined) continue;
-        if (bytesIn(readEnd) === 0) return;
-        handOn(readSync(readEnd, buffer));
       }
-    },
-    rest: () => {
-      onOutput = undefined;
-      stream.unref();
     },
     close: () => {
       closeSync(writeEnd);
       stream.destroy();
     },
   };
-}
-
-const F_SETFL = 4;
-
-/** A program may have set its standard output not to block, and a runtime gives it to the program's user. */
-function makeLikeNew(writeEnd: number): void {
-  callLibc('int fcntl(int fd, int command, int flags)', [writeEnd, F_SETFL, 0]);
-  fchownSync(writeEnd, process.geteuid!(), process.getegid!());
-  fchmodSync(writeEnd, 0o600);
 }
 
 const FIONREAD = 0x541b;

@@ -69,7 +69,7 @@ export function spawnProgram(
 let inMainThread: boolean | undefined;
 
 /** Asked of the kernel, once: Node's module for threads takes 2 ms to load. */
-function isMainThread(): boolean {
+export function isMainThread(): boolean {
   if (inMainThread === undefined) {
     const [processId, , threadId] = readlinkSync('/proc/thread-self').split('/');
     inMainThread = processId === threadId;
