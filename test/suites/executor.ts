@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layer } from '../../src/graph/contract.js';
 import type { Executor, ProcessSpec } from '../../src/worker/executor/executor.js';
@@ -279,6 +279,18 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
   it('says which program is missing', async () => {
     expect(await codeOf(run(['no-such-program']))).to.equal('RUN_FAILED');
     expect(await codeOf(run(['/etc/passwd']))).to.equal('RUN_FAILED');
+  });
+
+  it('leaves no process where the runtime itself is killed, as by a lack of memory', async () => {
+    const { exitCode } = await run(`echo ready; ${longSleep(4)}`, {}, undefined, (text) => {
+      if (!text.includes('ready')) return;
+      const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+      for (const pid of children)
+        if (!/esbuild/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')))
+          process.kill(Number(pid), 'SIGKILL');
+    });
+    expect(exitCode).to.equal(137);
+    expect(processesWith(longSleep(4))).to.deep.equal([]);
   });
 
   it('ends everything within a second of an abort', async () => {

@@ -9,7 +9,7 @@ import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js'
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
 import { startProcess } from './child-process.js';
 import { DEVICE_NAMES, type DeviceNodes, makeDeviceNodes } from './device-nodes.js';
-import { endProcessesOf } from './end-processes.js';
+import { endProcessesOf, isOfSignal } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
 import { MASKED_PATHS, READONLY_PATHS } from './oci-config.js';
 import { protectProgram } from './protect-program.js';
@@ -50,8 +50,9 @@ export function createEmbeddedSandbox(unshare: string): Executor {
       const child = startProcess('/bin/sh', separate, io, devices.nothing, {});
       const kill = () => killSandbox(input.pidFile, child.kill);
       signal.addEventListener('abort', kill, { once: true });
+      let exitCode = 0;
       try {
-        const exitCode = exitCodeOf(await child.exitCode, readFileSync(ownErrors, 'utf8'));
+        exitCode = exitCodeOf(await child.exitCode, readFileSync(ownErrors, 'utf8'));
         throwIfAborted(signal);
         if (exitCode !== 0) throwStartError(readFileSync(input.errorFile, 'utf8'), spec);
         return { exitCode };
@@ -61,7 +62,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
           cause: error,
         });
       } finally {
-        if (signal.aborted) await endProcessesOf(spec.directory);
+        if (signal.aborted || isOfSignal(exitCode)) await endProcessesOf(spec.directory);
         signal.removeEventListener('abort', kill);
       }
     },

@@ -15,6 +15,9 @@ export async function endProcessesOf(directory: string): Promise<void> {
   while (killProcessesOf(directory)) await delay(5);
 }
 
+/** A signal may have ended the runtime itself, as where memory is short, with the process that it started still there. */
+export const isOfSignal = (exitCode: number) => exitCode > 128;
+
 /**
  * Sends SIGKILL to every process of the directory's runs; false when there is none.
  * @param directory of one run, or of a process's scratch space with its runs

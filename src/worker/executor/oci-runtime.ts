@@ -9,7 +9,7 @@ import { enterMountNamespace } from '../sys/namespaces.js';
 import { startProcess } from './child-process.js';
 import type { CompiledFilters } from './compiled-filters.js';
 import { makeDeviceNodes } from './device-nodes.js';
-import { endProcessesOf } from './end-processes.js';
+import { endProcessesOf, isOfSignal } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
 import { createOciConfig } from './oci-config.js';
 import { protectProgram } from './protect-program.js';
@@ -63,8 +63,9 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   const run = ['run', '--bundle', memory, '--pid-file', join(directory, PID_FILE), id];
   const child = startProcess(program, [...common, ...run], io, devices.nothing);
   const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
+  let exitCode = 0;
   try {
-    const exitCode = await child.exitCode;
+    exitCode = await child.exitCode;
     throwIfAborted(signal);
     const errors = exitCode === 0 ? '' : readFileSync(log, 'utf8');
     if (errors.includes('seccomp')) filters?.forget(config);
@@ -78,9 +79,10 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     });
   } finally {
     await stopKilling();
-    if (signal.aborted) await endProcessesOf(directory);
+    const isCutShort = signal.aborted || isOfSignal(exitCode);
+    if (isCutShort) await endProcessesOf(directory);
     // It gives up on a group that the kernel keeps busy for some time.
-    if (name === 'runc' && (signal.aborted || statSync(log).size > 0))
+    if (name === 'runc' && (isCutShort || statSync(log).size > 0))
       for (const group of groupsNamed(id)) if (basename(group) === id) await removeGroup(group);
   }
 }
