@@ -113,7 +113,7 @@ for (const [builderNumber, { who, makeBuilder, programs }] of BUILDERS.entries()
     for (const [number, executor] of EXECUTORS.entries())
       describe(`with ${executor}`, () => {
         let lastPid = 0;
-        const endless = 70_000 + 10 * builderNumber + number;
+        const endless = `${71_000 + 10 * builderNumber + number}.${process.pid}`;
 
         /** Builds until the step runs, then lets `end` act on the process. */
         async function build(end: (pid: number) => void | Promise<void>): Promise<CommandResult> {
@@ -182,7 +182,7 @@ for (const [builderNumber, { who, makeBuilder, programs }] of BUILDERS.entries()
 
     it('by kill -9 is cleaned up by the next command, also where a process takes its time to end', async function () {
       needs(this, { program: 'runc' });
-      const endless = 70_200 + builderNumber;
+      const endless = `${71_200 + builderNumber}.${process.pid}`;
       const context = makeContext({ Dockerfile: `FROM base\nRUN sleep ${endless}\n` });
       openToOthers(context);
       let killed = 0;
@@ -209,7 +209,7 @@ for (const [builderNumber, { who, makeBuilder, programs }] of BUILDERS.entries()
     });
 
     it('costs the next command less than 200 ms, also after many steps with many files', async () => {
-      const endless = 70_100 + builderNumber;
+      const endless = `${71_100 + builderNumber}.${process.pid}`;
       const files = 'for i in $(seq 2000); do echo > /d/$i; done';
       const stages = [1, 2, 3, 4].map(
         (i) => `FROM base AS s${i}\nRUN mkdir /d && : ${i} && ${files} && exec sleep ${endless}\n`,
