@@ -153,14 +153,12 @@ async function runProcess({ op, deps, job }: ExecRun, spec: ProcessSpec, log: Ve
     clock.heard();
     return log.write(stream, data);
   };
-  const { exitCode } = await runGracefully(
-    deps.executor(),
-    spec,
-    { onOutput, spares: deps.pipes },
-    clock.signal,
-  ).catch((error: unknown) => {
-    throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
-  });
+  const io = { onOutput, spares: deps.pipes };
+  const { exitCode } = await runGracefully(deps.executor(), spec, io, clock.signal).catch(
+    (error: unknown) => {
+      throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
+    },
+  );
   log.flush();
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
 }
