@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from './builders.js';
@@ -12,6 +13,8 @@ export interface Run {
 const POLL_MS = 20;
 
 const interruption = new AbortController();
+// Builds that run at once listen to it, each for itself.
+setMaxListeners(0, interruption.signal);
 
 /** From then on Ctrl-C ends what is measured, and with it the run, which then ends what it started. */
 export function endOnCtrlC(): void {

@@ -20,8 +20,10 @@ export function isWritten(memory: string, dest: string, identity: Digest): boole
  */
 export async function rememberWritten(memory: string, dest: string, identity: Digest): Promise<void> {
   const { ctimeMs } = statSync(dest);
-  if (Date.now() - ctimeMs < CLOCK_TICK_MS) await sleep(2 * CLOCK_TICK_MS);
-  if (Date.now() - ctimeMs < CLOCK_TICK_MS) return;
+  const ageMs = () => Date.now() - ctimeMs;
+  // A timer may end a part of a millisecond early.
+  if (ageMs() < CLOCK_TICK_MS) await sleep(Math.min(CLOCK_TICK_MS - ageMs(), CLOCK_TICK_MS) + 1);
+  if (ageMs() < CLOCK_TICK_MS) return;
   try {
     writeChecked(memoryPath(memory, dest), `${identity}\n${stateOf(dest)}`);
   } catch {

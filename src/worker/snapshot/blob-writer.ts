@@ -4,13 +4,15 @@ import { availableParallelism } from 'node:os';
 import type { ContentStore } from '../../cache/content-store.js';
 import { markUsed } from '../../cache/leases.js';
 import { type Digest, digestFromHash } from '../../oci/digest.js';
-import { digestOfFile, FollowingHash } from '../sys/file-hash.js';
+import { digestOfFile, FollowingHash, hasIdleHashThread } from '../sys/file-hash.js';
 
 const BUFFER_BYTES = 1 << 20;
 /** A blob of at most so many bytes is compared with the one that is there before a file is made for it. */
 const COMPARED_BYTES = 64 << 10;
-/** A blob that grows beyond this is hashed on a core of its own, which starts again at the beginning. */
-const THREAD_AFTER_BYTES = 64 << 20;
+/** A blob that grows beyond this is hashed on another core, which starts again at the beginning, where a thread is there and idle. */
+const THREAD_AFTER_BYTES = 4 << 20;
+/** A blob that grows beyond this is worth the start of a thread. */
+const NEW_THREAD_AFTER_BYTES = 64 << 20;
 
 /**
  * Writes one blob of the content store through one buffer, synchronously, and hashes it on the way. Ends with `commit` or
@@ -145,12 +147,16 @@ export class BlobWriter {
     this.#onPart?.(part);
   }
 
+  #isWorthThread(): boolean {
+    if (this.#written <= THREAD_AFTER_BYTES || availableParallelism() < 2) return false;
+    return this.#written > NEW_THREAD_AFTER_BYTES || hasIdleHashThread();
+  }
+
   #store(part: Uint8Array): void {
     const { path, fd } = this.#opened();
     for (let at = 0; at < part.length;) at += writeSync(fd, part, at);
     this.#written += part.length;
     this.#following?.advance(this.#written);
-    if (!this.#following && this.#written > THREAD_AFTER_BYTES && availableParallelism() > 1)
-      this.#following = new FollowingHash(path, this.#written);
+    if (!this.#following && this.#isWorthThread()) this.#following = new FollowingHash(path, this.#written);
   }
 }

@@ -3,7 +3,7 @@ import { closeSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
-import { FileHashThread } from '../sys/file-hash.js';
+import { hashThread } from '../sys/file-hash.js';
 import { openRegular } from '../sys/open-regular.js';
 
 const BYTES_PER_TURN = 16 << 20;
@@ -20,7 +20,6 @@ const MOST_THREADS = Math.min(8, availableParallelism() - 1);
 
 const buffer = Buffer.allocUnsafe(1 << 20);
 let hashedBytes = 0;
-const threads: FileHashThread[] = [];
 
 /**
  * Digest of the first `sizeBytes` of a file, which is read at once, synchronously, but for a turn of the event loop between
@@ -31,20 +30,12 @@ export async function digestFile(path: string, sizeBytes: number, signal?: Abort
   hashedBytes += sizeBytes;
   const fd = openRegular(path);
   try {
-    const thread = sizeBytes >= THREAD_MIN_BYTES ? freeThread() : undefined;
+    const isShared = sizeBytes >= THREAD_MIN_BYTES && hashedBytes >= THREADS_AFTER_BYTES;
+    const thread = isShared ? hashThread(MOST_QUEUED, MOST_THREADS) : undefined;
     return (await thread?.digest(fd, sizeBytes, signal)) ?? (await digestHere(fd, sizeBytes, signal));
   } finally {
     closeSync(fd);
   }
-}
-
-function freeThread(): FileHashThread | undefined {
-  if (hashedBytes < THREADS_AFTER_BYTES) return undefined;
-  const free = threads.find(({ queued }) => queued < MOST_QUEUED);
-  if (free || threads.length >= MOST_THREADS) return free;
-  const started = new FileHashThread();
-  threads.push(started);
-  return started;
 }
 
 async function digestHere(fd: number, sizeBytes: number, signal?: AbortSignal): Promise<Digest> {

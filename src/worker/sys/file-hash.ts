@@ -17,6 +17,9 @@ export function digestOfFile(path: string): Digest {
   return digestFromHash(hash);
 }
 
+/** What the thread hashes of a file that it follows before it looks whether that goes on. */
+const TURN_BYTES = 16 << 20;
+
 /** What the thread runs. It is text, so that it needs no file of its own beside the bundle, and no loader in tests. */
 const PROGRAM = `'use strict';
 const { createHash } = require('node:crypto');
@@ -50,7 +53,7 @@ function follow({ path, shared }) {
     for (let at = 0;;) {
       const phase = Atomics.load(state, 0);
       const size = Number(Atomics.load(sizes, 0));
-      at = hashRange(hash, fd, at, size);
+      at = hashRange(hash, fd, at, Math.min(size, at + ${TURN_BYTES}));
       if (phase === 2) return;
       if (phase === 1 && at >= size) {
         digest.set(hash.digest());
@@ -71,16 +74,18 @@ parentPort.on('message', (task) => {
       const { message, code, errno, syscall } = error;
       parentPort.postMessage({ message, facts: { code, errno, syscall } });
     }
-    return;
+  } else {
+    const state = new Int32Array(task.shared, 0, 2);
+    try {
+      follow(task);
+      // What was abandoned has an outcome.
+      Atomics.compareExchange(state, 1, 0, 1);
+    } catch {
+      Atomics.store(state, 1, 2);
+    }
+    Atomics.notify(state, 1);
   }
-  const state = new Int32Array(task.shared, 0, 2);
-  try {
-    follow(task);
-    Atomics.store(state, 1, 1);
-  } catch {
-    Atomics.store(state, 1, 2);
-  }
-  Atomics.notify(state, 1);
+  Atomics.add(new Int32Array(task.answered), 0, 1);
 });
 `;
 
@@ -88,20 +93,17 @@ parentPort.on('message', (task) => {
 type Answer =
   { readonly hex: string } | { readonly message: string; readonly facts: Partial<NodeJS.ErrnoException> };
 
-/** The thread alone does not keep the process, and ends with it. */
-function startThread(): Worker {
-  const thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {} });
-  thread.unref();
-  return thread;
-}
-
 /** The hash of what is smaller takes less time than anyone notices. */
 const LONG_BYTES = 16 << 20;
 
 /** Hashes whole files on another core. It takes about 30 ms to start, as long as hashing 50 MiB. */
 export class FileHashThread {
-  readonly #thread = startThread();
+  readonly #thread = new Worker(PROGRAM, { eval: true, execArgv: [], env: {} });
   readonly #waiting: { resolve: (digest?: Digest) => void; reject: (error: Error) => void }[] = [];
+  /** Tasks, counted by the thread itself: its answers come with a later turn of the event loop. */
+  readonly #answered = new SharedArrayBuffer(4);
+  #asked = 0;
+  #isFollowing = false;
   #hasEnded = false;
 
   constructor() {
@@ -116,11 +118,34 @@ export class FileHashThread {
       this.#hasEnded = true;
       for (const task of this.#waiting.splice(0)) task.resolve(undefined);
     });
+    // The thread alone does not keep the process, and ends with it. To listen to it would make it do so again.
+    this.#thread.unref();
   }
 
-  /** Files that it has to hash; one that died takes no more. */
+  /** Files that it has to hash, at this moment. Infinity where it takes no more: it has died, or follows a file. */
   get queued(): number {
-    return this.#hasEnded ? Infinity : this.#waiting.length;
+    if (this.#hasEnded) return Infinity;
+    const queued = this.#asked - Atomics.load(new Int32Array(this.#answered), 0);
+    if (queued === 0) this.#isFollowing = false;
+    return this.#isFollowing ? Infinity : queued;
+  }
+
+  /** Has it follow a file, for `FollowingHash`; false when it has anything else to do. */
+  follow(task: FollowTask): boolean {
+    if (this.queued !== 0) return false;
+    this.#isFollowing = true;
+    this.#post(task);
+    return true;
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    void this.#thread.terminate();
+  }
+
+  #post(task: object): void {
+    this.#asked += 1;
+    this.#thread.postMessage({ ...task, answered: this.#answered });
   }
 
   /**
@@ -129,21 +154,42 @@ export class FileHashThread {
    */
   async digest(fd: number, sizeBytes: number, signal?: AbortSignal): Promise<Digest | undefined> {
     if (this.#hasEnded) return undefined;
-    const stop = sizeBytes < LONG_BYTES ? undefined : new SharedArrayBuffer(4);
+    // A signal has few listeners at a time.
+    const stop = signal && sizeBytes >= LONG_BYTES ? new SharedArrayBuffer(4) : undefined;
     const abort = () => stop && Atomics.store(new Int32Array(stop), 0, 1);
-    signal?.addEventListener('abort', abort, { once: true });
+    if (stop) signal?.addEventListener('abort', abort, { once: true });
     this.#thread.ref();
     try {
       const digest = await new Promise<Digest | undefined>((resolve, reject) => {
         this.#waiting.push({ resolve, reject });
-        this.#thread.postMessage({ fd, sizeBytes, stop });
+        this.#post({ fd, sizeBytes, stop });
       });
       signal?.throwIfAborted();
       return digest;
     } finally {
-      signal?.removeEventListener('abort', abort);
+      if (stop) signal?.removeEventListener('abort', abort);
     }
   }
+}
+
+/** Those of the process, which are there once it had much to hash. */
+const threads: FileHashThread[] = [];
+
+/** One that has less than `mostQueued` files to hash; it is started where there are less than `mostThreads`. */
+export function hashThread(mostQueued: number, mostThreads: number): FileHashThread | undefined {
+  const free = threads.find(({ queued }) => queued < mostQueued);
+  if (free || threads.length >= mostThreads) return free;
+  const started = new FileHashThread();
+  threads.push(started);
+  return started;
+}
+
+/** Whether a `FollowingHash` would begin at once. */
+export const hasIdleHashThread = () => threads.some(({ queued }) => queued === 0);
+
+interface FollowTask {
+  readonly path: string;
+  readonly shared: SharedArrayBuffer;
 }
 
 const FOLLOWING = 0;
@@ -156,18 +202,21 @@ const IS_MISSING = 2;
 /** A thread that makes no end for so long has died, or will never get to it. */
 const PATIENCE_MS = 30_000;
 
-/** Hashes a file while it is being written, as far as `advance` said, on another core. */
+/** Hashes a file while it is being written, as far as `advance` said, on another core: by a thread that is there and idle, or one more. */
 export class FollowingHash {
   readonly #shared = new SharedArrayBuffer(48);
   readonly #state = new Int32Array(this.#shared, 0, 2);
   readonly #sizes = new BigInt64Array(this.#shared, 8, 1);
-  readonly #thread = startThread();
+  /** Its own, where none of the process's was idle. */
+  readonly #thread: FileHashThread | undefined;
 
   constructor(path: string, writtenBytes: number) {
     Atomics.store(this.#state, PHASE, FOLLOWING);
     this.advance(writtenBytes);
-    this.#thread.on('error', () => Atomics.store(this.#state, OUTCOME, IS_MISSING));
-    this.#thread.postMessage({ path, shared: this.#shared });
+    const task: FollowTask = { path, shared: this.#shared };
+    if (threads.some((thread) => thread.follow(task))) return;
+    this.#thread = new FileHashThread();
+    this.#thread.follow(task);
   }
 
   /** The first `writtenBytes` of the file will not change any more. */
@@ -191,6 +240,6 @@ export class FollowingHash {
     Atomics.store(this.#state, PHASE, ABANDONED);
     Atomics.store(this.#state, OUTCOME, IS_MISSING);
     Atomics.notify(this.#sizes, 0);
-    void this.#thread.terminate();
+    this.#thread?.end();
   }
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { callLibc, isErrno } from './libc.js';
+import { callLibc, isErrno, libcFunction } from './libc.js';
 
 /** Calls that Node lacks; synchronous, so that they see the mounts of this process. None follows a symlink at the end of `path`. */
 
@@ -30,6 +30,22 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
   const set =
     'int lsetxattr(const char *path, const char *name, const void *value, unsigned long size, int flags)';
   callLibc(set, [path, name, value, value.length, 0], path);
+}
+
+/**
+ * Has the kernel copy at most `length` bytes from where `source` stands to where `target` stands, both regular files; gives
+ * the bytes. 0 where it cannot, for whatever reason, or `source` is at its end.
+ */
+export function copyFileRange(source: number, target: number, length: number): number {
+  try {
+    const copy = libcFunction(
+      'long copy_file_range(int source, void *sourceAt, int target, void *targetAt, unsigned long length, unsigned int flags)',
+    );
+    return Math.max(0, Number(copy(source, null, target, null, length, 0)));
+  } catch {
+    // An older libc has no such function.
+    return 0;
+  }
 }
 
 /** Makes a special file; `mode` holds the type bits (S_IFCHR, S_IFBLK, S_IFIFO) and the permissions, less the umask. */

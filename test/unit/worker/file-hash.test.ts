@@ -1,12 +1,19 @@
+import { spawnSync } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { closeSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { digestOf } from '../../../src/oci/digest.js';
 import { digestFile } from '../../../src/worker/source/file-digest.js';
-import { FileHashThread, FollowingHash } from '../../../src/worker/sys/file-hash.js';
+import {
+  FileHashThread,
+  FollowingHash,
+  hasIdleHashThread,
+  hashThread,
+} from '../../../src/worker/sys/file-hash.js';
 import { tmpDir } from '../../kit/tmp-dir.js';
 
 const dir = tmpDir();
@@ -23,6 +30,36 @@ describe('hashing on another core', () => {
     const digests = await Promise.all(files.map(({ fd, size }) => thread.digest(fd, size)));
     expect(digests).to.deep.equal(texts.map((text) => digestOf(text)));
     expect(await thread.digest(files[2]!.fd, 5)).to.equal(digestOf('bbbbb'));
+  });
+
+  it('has no file to hash as soon as it is done, not with the next turn of the event loop', async () => {
+    const thread = new FileHashThread();
+    const path = join(dir, 'soon');
+    writeFileSync(path, 'x');
+    const fd = openSync(path, 'r');
+    await thread.digest(fd, 1);
+    const asked = [thread.digest(fd, 1), thread.digest(fd, 1)];
+    expect(thread.queued).to.be.within(0, 2);
+    const deadlineMs = Date.now() + 10_000;
+    while (thread.queued > 0 && Date.now() < deadlineMs);
+    expect(thread.queued).to.equal(0);
+    expect(await Promise.all(asked)).to.deep.equal([digestOf('x'), digestOf('x')]);
+  });
+
+  it('listens to a signal for large files alone, of which few are asked for at a time', async () => {
+    const thread = new FileHashThread();
+    const [small, large] = [join(dir, 'small'), join(dir, 'sixteen')];
+    writeFileSync(small, 'x');
+    writeFileSync(large, '');
+    truncateSync(large, 16 << 20);
+    const { signal } = new AbortController();
+    const listening = () => getEventListeners(signal, 'abort').length;
+    const ofSmall = [1, 2, 3].map(() => thread.digest(openSync(small, 'r'), 1, signal));
+    expect(listening()).to.equal(0);
+    const ofLarge = thread.digest(openSync(large, 'r'), 16 << 20, signal);
+    expect(listening()).to.equal(1);
+    await Promise.all([...ofSmall, ofLarge]);
+    expect(listening()).to.equal(0);
   });
 
   it('says what is wrong with one file and goes on with the next', async () => {
@@ -85,6 +122,54 @@ describe('hashing on another core', () => {
     }
     closeSync(fd);
     expect(following.finish()).to.equal(`sha256:${expected.digest('hex')}`);
+  });
+
+  it('follows with a thread that is there and idle, and with one of its own beside it', async () => {
+    const path = join(dir, 'followed');
+    writeFileSync(path, 'x'.repeat(100));
+    // The first one that is idle.
+    const thread = hashThread(1, Infinity)!;
+    await thread.digest(openSync(path, 'r'), 1);
+    const first = new FollowingHash(path, 50);
+    expect(thread.queued).to.equal(Infinity);
+    const second = new FollowingHash(path, 100);
+    first.advance(60);
+    expect(second.finish()).to.equal(digestOf('x'.repeat(100)));
+    expect(thread.queued).to.equal(Infinity);
+    expect(first.finish()).to.equal(digestOf('x'.repeat(60)));
+    const deadlineMs = Date.now() + 10_000;
+    while (!hasIdleHashThread() && Date.now() < deadlineMs);
+    expect(thread.queued).to.equal(0);
+  });
+
+  it('does not keep the process with a thread that has nothing to do, or that follows a file for ever', () => {
+    const module = JSON.stringify(
+      fileURLToPath(new URL('../../../src/worker/sys/file-hash.ts', import.meta.url)),
+    );
+    const script = `import { FileHashThread, FollowingHash, hashThread } from ${module};
+      new FileHashThread();
+      hashThread(1, 1);
+      new FollowingHash(${JSON.stringify(join(dir, 'followed'))}, 1);
+      new FollowingHash(${JSON.stringify(join(dir, 'followed'))}, 1);`;
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      { timeout: 30_000, encoding: 'utf8' },
+    );
+    expect(status, stderr).to.equal(0);
+  });
+
+  it('gives a thread back that is not needed any more, also where nothing came of it', async () => {
+    const thread = hashThread(1, Infinity)!;
+    const path = join(dir, 'given-up');
+    writeFileSync(path, 'x');
+    const fd = openSync(path, 'r');
+    await thread.digest(fd, 1);
+    new FollowingHash(path, 1).abandon();
+    expect(new FollowingHash(join(dir, 'missing'), 1).finish()).to.equal(undefined);
+    const deadlineMs = Date.now() + 10_000;
+    while (thread.queued > 0 && Date.now() < deadlineMs);
+    expect(await thread.digest(fd, 1)).to.equal(digestOf('x'));
   });
 
   it('gives no digest of a file that it cannot read', () => {

@@ -4,13 +4,17 @@ import {
   lstatSync,
   mkdtempSync,
   openSync,
+  readFileSync,
+  readSync,
   rmSync,
   statfsSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import {
+  copyFileRange,
   getXattr,
   listXattrs,
   setTimesNs,
@@ -35,6 +39,20 @@ function flagsOf(dir: string): number {
 }
 
 describe('system calls that Node lacks', () => {
+  it('copy a part of a file from where it stands to where another stands', () => {
+    const dir = tmpDir();
+    writeFileSync(join(dir, 'from'), '0123456789');
+    const [source, target] = [openSync(join(dir, 'from'), 'r'), openSync(join(dir, 'to'), 'w+')];
+    readSync(source, Buffer.alloc(2));
+    writeSync(target, 'ab');
+    expect(copyFileRange(source, target, 5)).to.equal(5);
+    expect(copyFileRange(source, target, 100)).to.equal(3);
+    expect(copyFileRange(source, target, 100)).to.equal(0);
+    expect(readFileSync(join(dir, 'to'), 'utf8')).to.equal('ab23456789');
+    // A directory has no bytes, and nothing else happens.
+    expect(copyFileRange(openSync(dir, 'r'), target, 1)).to.equal(0);
+  });
+
   it('keep the bytes of extended attributes', () => {
     const file = join(tmpDir(), 'file');
     writeFileSync(file, '');
