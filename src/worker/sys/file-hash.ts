@@ -66,26 +66,40 @@ function follow({ path, shared }) {
   }
 }
 
+// Whoever has an answer finds the task counted.
+const count = (task) => Atomics.add(new Int32Array(task.answered), 0, 1);
+
+function answer(task) {
+  try {
+    return { hex: hashFile(task) };
+  } catch (error) {
+    const { message, code, errno, syscall } = error;
+    return { message, facts: { code, errno, syscall } };
+  }
+}
+
+function outcomeOf(task) {
+  try {
+    follow(task);
+    return 1;
+  } catch {
+    return 2;
+  }
+}
+
 parentPort.on('message', (task) => {
   if (!task.shared) {
-    try {
-      parentPort.postMessage({ hex: hashFile(task) });
-    } catch (error) {
-      const { message, code, errno, syscall } = error;
-      parentPort.postMessage({ message, facts: { code, errno, syscall } });
-    }
-  } else {
-    const state = new Int32Array(task.shared, 0, 2);
-    try {
-      follow(task);
-      // What was abandoned has an outcome.
-      Atomics.compareExchange(state, 1, 0, 1);
-    } catch {
-      Atomics.store(state, 1, 2);
-    }
-    Atomics.notify(state, 1);
+    const answered = answer(task);
+    count(task);
+    parentPort.postMessage(answered);
+    return;
   }
-  Atomics.add(new Int32Array(task.answered), 0, 1);
+  const state = new Int32Array(task.shared, 0, 2);
+  const outcome = outcomeOf(task);
+  count(task);
+  // What was abandoned has an outcome.
+  Atomics.compareExchange(state, 1, 0, outcome);
+  Atomics.notify(state, 1);
 });
 `;
 
