@@ -21,8 +21,8 @@ export function isWritten(memory: string, dest: string, identity: Digest): boole
 export async function rememberWritten(memory: string, dest: string, identity: Digest): Promise<void> {
   const { ctimeMs } = statSync(dest);
   const ageMs = () => Date.now() - ctimeMs;
-  // A timer may end a part of a millisecond early.
-  if (ageMs() < CLOCK_TICK_MS) await sleep(Math.min(CLOCK_TICK_MS - ageMs(), CLOCK_TICK_MS) + 1);
+  // Timers and both clocks are cut to whole milliseconds. A clock that is a little ahead is waited for.
+  if (ageMs() < CLOCK_TICK_MS) await sleep(Math.min(CLOCK_TICK_MS - ageMs(), 2 * CLOCK_TICK_MS) + 2);
   if (ageMs() < CLOCK_TICK_MS) return;
   try {
     writeChecked(memoryPath(memory, dest), `${identity}\n${stateOf(dest)}`);

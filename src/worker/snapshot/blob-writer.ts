@@ -130,6 +130,7 @@ export class BlobWriter {
   #flush(): void {
     this.#see(this.#buffer.subarray(0, this.#buffered));
     this.#storeRest();
+    this.#followIfWorth();
   }
 
   #storeRest(): void {
@@ -140,6 +141,7 @@ export class BlobWriter {
   #write(part: Uint8Array): void {
     this.#see(part);
     this.#store(part);
+    this.#followIfWorth();
   }
 
   #see(part: Uint8Array): void {
@@ -147,16 +149,18 @@ export class BlobWriter {
     this.#onPart?.(part);
   }
 
-  #isWorthThread(): boolean {
-    if (this.#written <= THREAD_AFTER_BYTES || availableParallelism() < 2) return false;
-    return this.#written > NEW_THREAD_AFTER_BYTES || hasIdleHashThread();
+  /** Only while more is to come; one that is idle late would begin with more than is left, for all that is known. */
+  #followIfWorth(): void {
+    if (this.#following || availableParallelism() < 2) return;
+    const isEarly = this.#written > THREAD_AFTER_BYTES && this.#written <= 2 * THREAD_AFTER_BYTES;
+    if (this.#written > NEW_THREAD_AFTER_BYTES || (isEarly && hasIdleHashThread()))
+      this.#following = new FollowingHash(this.#opened().path, this.#written);
   }
 
   #store(part: Uint8Array): void {
-    const { path, fd } = this.#opened();
+    const { fd } = this.#opened();
     for (let at = 0; at < part.length;) at += writeSync(fd, part, at);
     this.#written += part.length;
     this.#following?.advance(this.#written);
-    if (!this.#following && this.#isWorthThread()) this.#following = new FollowingHash(path, this.#written);
   }
 }

@@ -118,6 +118,7 @@ export class FileHashThread {
   readonly #answered = new SharedArrayBuffer(4);
   #asked = 0;
   #isFollowing = false;
+  #followed: FollowTask | undefined;
   #hasEnded = false;
 
   constructor() {
@@ -131,6 +132,8 @@ export class FileHashThread {
     this.#thread.on('exit', () => {
       this.#hasEnded = true;
       for (const task of this.#waiting.splice(0)) task.resolve(undefined);
+      if (this.#followed)
+        Atomics.compareExchange(new Int32Array(this.#followed.shared), OUTCOME, 0, IS_MISSING);
     });
     // The thread alone does not keep the process, and ends with it. To listen to it would make it do so again.
     this.#thread.unref();
@@ -148,6 +151,7 @@ export class FileHashThread {
   follow(task: FollowTask): boolean {
     if (this.queued !== 0) return false;
     this.#isFollowing = true;
+    this.#followed = task;
     this.#post(task);
     return true;
   }

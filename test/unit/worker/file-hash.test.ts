@@ -171,6 +171,19 @@ describe('hashing on another core', () => {
     expect(await thread.digest(fd, 1)).to.equal(digestOf('x'));
   });
 
+  it('waits for no thread that has died', async () => {
+    const started = once(process, 'worker') as Promise<[Worker]>;
+    const path = join(dir, 'orphan');
+    writeFileSync(path, 'x');
+    // Whatever is idle, and one of its own at the end.
+    const following = Array.from({ length: 12 }, () => new FollowingHash(path, 1));
+    const [worker] = await started;
+    await worker.terminate();
+    const startedMs = Date.now();
+    for (const each of following) expect(each.finish()).to.be.oneOf([undefined, digestOf('x')]);
+    expect(Date.now() - startedMs).to.be.below(20_000);
+  });
+
   it('gives no digest of a file that it cannot read', () => {
     const following = new FollowingHash(join(dir, 'never'), 10);
     expect(following.finish()).to.equal(undefined);
