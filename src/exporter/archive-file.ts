@@ -7,6 +7,7 @@ import { writeAll } from '../cache/write-all.js';
 import { BuildError, throwIfAborted } from '../errors.js';
 import { digestOfJson } from '../oci/digest.js';
 import { TAR_END, tarPadding } from '../oci/tar/tar-entry.js';
+import { copyFileRange } from '../worker/sys/syscalls.js';
 import {
   archiveBytes,
   type ArchiveFile,
@@ -15,7 +16,6 @@ import {
   isSpecialFile,
   writeDestination,
 } from './archive.js';
-import { copyFileRange } from '../worker/sys/syscalls.js';
 import { forgetWritten, isWritten, rememberWritten } from './written-archives.js';
 
 const BUFFER_BYTES = 1 << 20;

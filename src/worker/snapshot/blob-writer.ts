@@ -128,9 +128,8 @@ export class BlobWriter {
   }
 
   #flush(): void {
-    this.#see(this.#buffer.subarray(0, this.#buffered));
-    this.#storeRest();
-    this.#followIfWorth();
+    this.#write(this.#buffer.subarray(0, this.#buffered));
+    this.#buffered = 0;
   }
 
   #storeRest(): void {
@@ -151,8 +150,8 @@ export class BlobWriter {
 
   /** Only while more is to come; one that is idle late would begin with more than is left, for all that is known. */
   #followIfWorth(): void {
-    if (this.#following || availableParallelism() < 2) return;
-    const isEarly = this.#written > THREAD_AFTER_BYTES && this.#written <= 2 * THREAD_AFTER_BYTES;
+    if (this.#following || this.#written <= THREAD_AFTER_BYTES || availableParallelism() < 2) return;
+    const isEarly = this.#written <= 2 * THREAD_AFTER_BYTES;
     if (this.#written > NEW_THREAD_AFTER_BYTES || (isEarly && hasIdleHashThread()))
       this.#following = new FollowingHash(this.#opened().path, this.#written);
   }

@@ -18,7 +18,7 @@ export function digestOfFile(path: string): Digest {
 }
 
 /** What the thread hashes of a file that it follows before it looks whether that goes on. */
-const TURN_BYTES = 16 << 20;
+const BYTES_PER_TURN = 16 << 20;
 
 /** What the thread runs. It is text, so that it needs no file of its own beside the bundle, and no loader in tests. */
 const PROGRAM = `'use strict';
@@ -53,7 +53,7 @@ function follow({ path, shared }) {
     for (let at = 0;;) {
       const phase = Atomics.load(state, 0);
       const size = Number(Atomics.load(sizes, 0));
-      at = hashRange(hash, fd, at, Math.min(size, at + ${TURN_BYTES}));
+      at = hashRange(hash, fd, at, Math.min(size, at + ${BYTES_PER_TURN}));
       if (phase === 2) return;
       if (phase === 1 && at >= size) {
         digest.set(hash.digest());
@@ -117,7 +117,7 @@ export class FileHashThread {
   /** Tasks, counted by the thread itself: its answers come with a later turn of the event loop. */
   readonly #answered = new SharedArrayBuffer(4);
   #asked = 0;
-  #isFollowing = false;
+  /** The only task that it has then. */
   #followed: FollowTask | undefined;
   #hasEnded = false;
 
@@ -143,19 +143,19 @@ export class FileHashThread {
   get queued(): number {
     if (this.#hasEnded) return Infinity;
     const queued = this.#asked - Atomics.load(new Int32Array(this.#answered), 0);
-    if (queued === 0) this.#isFollowing = false;
-    return this.#isFollowing ? Infinity : queued;
+    if (queued === 0) this.#followed = undefined;
+    return this.#followed ? Infinity : queued;
   }
 
   /** Has it follow a file, for `FollowingHash`; false when it has anything else to do. */
   follow(task: FollowTask): boolean {
     if (this.queued !== 0) return false;
-    this.#isFollowing = true;
     this.#followed = task;
     this.#post(task);
     return true;
   }
 
+  /** Ends it in the middle of whatever it does. */
   end(): void {
     this.#hasEnded = true;
     void this.#thread.terminate();
