@@ -54,7 +54,7 @@ export async function debugStep(options: DebugOptions): Promise<number> {
   const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
   const agents = new SshAgents(step.ssh);
   try {
-    await using root = await overlays.mount(step.parents, signal, undefined, step.upper);
+    await using root = await overlays.mount(step.parents, signal, { above: step.upper });
     const op = { ...step.op, mounts: await availableMounts(step, agents, note) };
     const deps = mountDependencies(store, overlays, step, agents);
     await using sources = await openMountSources(op, step.inputs, root.directory, deps, {

@@ -12,10 +12,10 @@ import type { SecretReader } from './ops/exec-mounts.js';
 import type { FailureCare } from './ops/after-failure.js';
 import { createExecOp, type ExecOpDeps } from './ops/exec-op.js';
 import { createFileOp } from './ops/file-op.js';
+import { NextProcess } from './ops/next-process.js';
 import type { TimeLimits } from './ops/time-limits.js';
 import type { LayerStore } from './snapshot/layer-store.js';
 import { OverlayRoots } from './snapshot/overlay.js';
-import { SparePipes } from './sys/pipe.js';
 import { createImageSourceOp } from './source/image-source-op.js';
 import type { ImageSource } from './source/image-source.js';
 import { type ContextMode, LocalContext } from './source/local-context.js';
@@ -86,7 +86,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const { step = {}, build = {} } = options.resources;
   const limits = new BuildLimits({ step, build, createDirectory });
   const executor = createExecutorSelector(state.filters);
-  const pipes = new SparePipes();
+  const next = new NextProcess({ executor, createDirectories: () => overlays.createDirectories() });
   const local = new Map<string, LocalContext>();
   const context = (name: string, ignorePatterns: readonly string[]): LocalContext => {
     const directory = contexts.get(name);
@@ -116,13 +116,13 @@ export function createWorker(options: WorkerOptions): Worker {
     const { op } = vertex;
     switch (op.kind) {
       case 'exec':
-        return createExecOp(vertex, {
+        return createExecOp(vertex, definition, {
           overlays,
           layers,
           networks,
           limits,
           executor,
-          pipes,
+          next,
           logs: state.logs,
           cacheMounts: state.mounts,
           ...(options.restoreCacheMount ? { restoreCacheMount: options.restoreCacheMount } : {}),
@@ -155,14 +155,17 @@ export function createWorker(options: WorkerOptions): Worker {
     );
   };
   const close = async () => {
-    pipes[Symbol.dispose]();
+    next[Symbol.dispose]();
     await Promise.all([networks.close(), limits.close()]);
     await overlays.close();
   };
   return {
     resolve: (vertex, definition) => withWarnings(resolve(vertex, definition), options),
     contentDigest,
-    idle: () => void networks.close(),
+    idle: () => {
+      next[Symbol.dispose]();
+      void networks.close();
+    },
     close,
   };
 }

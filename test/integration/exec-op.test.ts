@@ -4,13 +4,18 @@ import { join } from 'node:path';
 import { ContentStore } from '../../src/cache/content-store.js';
 import { openStateRoot } from '../../src/cache/state-root.js';
 import type { JobContext, SnapshotResult } from '../../src/graph/contract.js';
-import { createVertex, type VertexOptions } from '../../src/graph/definition.js';
+import {
+  createVertex,
+  type Definition,
+  type Vertex,
+  type VertexOptions,
+} from '../../src/graph/definition.js';
 import type { ExecOp } from '../../src/graph/op.js';
 import { createSnapshotResult } from '../../src/graph/snapshot.js';
 import { digestHex, digestOf } from '../../src/oci/digest.js';
 import { hostPlatform } from '../../src/oci/platform.js';
 import { createLockAcquirer } from '../../src/worker/sys/flock.js';
-import { SparePipes } from '../../src/worker/sys/pipe.js';
+import { NextProcess } from '../../src/worker/ops/next-process.js';
 import { createExecutorSelector } from '../../src/worker/executor/select-executor.js';
 import { createExecOp, type ExecOpDeps } from '../../src/worker/ops/exec-op.js';
 import { BuildLimits } from '../../src/worker/cgroup/build-limits.js';
@@ -36,14 +41,15 @@ describe('RUN', () => {
   });
   const overlays = new OverlayRoots({ work: state.work, layers });
   const networks = new BuildNetworks({ createDirectory: () => overlays.createDirectory() });
-  const pipes = new SparePipes();
+  const executor = createExecutorSelector(state.filters);
+  const next = new NextProcess({ executor, createDirectories: () => overlays.createDirectories() });
   const deps: ExecOpDeps = {
     overlays,
     networks,
     limits: new BuildLimits({ step: {}, build: {}, createDirectory: () => overlays.createDirectory() }),
     layers,
-    executor: createExecutorSelector(state.filters),
-    pipes,
+    executor,
+    next,
     logs: state.logs,
     cacheMounts: state.mounts,
     lock: createLockAcquirer(state.locks),
@@ -74,7 +80,7 @@ describe('RUN', () => {
   });
 
   after(() => {
-    pipes[Symbol.dispose]();
+    next[Symbol.dispose]();
     return overlays.close();
   });
 
@@ -100,6 +106,11 @@ describe('RUN', () => {
     };
   }
 
+  const definitionOf = (vertex: Vertex): Definition => ({
+    vertices: new Map([[vertex.digest, vertex]]),
+    sources: [],
+  });
+
   async function run(
     op: ExecOp,
     inputs: readonly SnapshotResult[] = [base],
@@ -117,7 +128,7 @@ describe('RUN', () => {
       logFile: () => undefined,
     };
     const log = join(state.logs, `${digestHex(vertex.digest)}.log`);
-    const resolved = createExecOp(vertex, deps);
+    const resolved = createExecOp(vertex, definitionOf(vertex), deps);
     try {
       const [result] = (await resolved.exec(job, inputs)) as [SnapshotResult];
       return { result, output, log, paths: await pathsOf(result) };
@@ -247,7 +258,7 @@ describe('RUN', () => {
       const vertex = createVertex(execOp('true', more), [{ vertex: digestOf('x'), index: 0 }], {
         name: 'RUN',
       });
-      return (await createExecOp(vertex, deps).cacheMap({} as JobContext)).digest;
+      return (await createExecOp(vertex, definitionOf(vertex), deps).cacheMap({} as JobContext)).digest;
     };
     const variants: Partial<ExecOp>[] = [
       {},

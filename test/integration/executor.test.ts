@@ -18,3 +18,10 @@ for (const [name, program] of Object.entries(PROGRAMS) as [Executor['name'], str
     });
   });
 }
+
+describe('running a process with a crun that waited for it', () => {
+  testExecutor((context) => {
+    needs(context, 'mounts', { program: 'crun' }, { program: 'busybox' });
+    return createExecutor({ name: 'crun', program: findProgram('crun')! }, tmpDir());
+  }, true);
+});

@@ -126,6 +126,35 @@ describe('a root file system of layers', () => {
     await roots.close();
   });
 
+  it('shows empty files where the layers have nothing, and writes nothing for them', async () => {
+    const base = makeContext({ 'etc/hosts': 'own', 'etc/kept': 'x' });
+    const { roots, layers, work } = openRoots([base]);
+    const emptyFiles = ['/etc/hosts', '/etc/resolv.conf', '/a/b/c'];
+    for (let i = 0; i < 2; i++) {
+      await using root = await roots.mount(layers, never, { emptyFiles });
+      expect(readFileSync(join(root.path, 'etc/hosts'), 'utf8')).to.equal('own');
+      for (const path of ['etc/resolv.conf', 'a/b/c']) {
+        const stat = lstatSync(join(root.path, path));
+        expect([stat.size, stat.mode & 0o7777, stat.uid]).to.deep.equal([0, 0o644, 0]);
+      }
+      expect(lstatSync(join(root.path, 'a/b')).mode & 0o7777).to.equal(0o755);
+      expect(readdirSync(root.upper)).to.deep.equal([]);
+      // What is written there is the root's own.
+      writeFileSync(join(root.path, 'a/b/c'), 'new');
+    }
+    {
+      await using root = await roots.mount(layers, never);
+      expect(readdirSync(root.path)).to.deep.equal(['etc']);
+      expect(readdirSync(join(root.path, 'etc')).sort()).to.deep.equal(['hosts', 'kept']);
+    }
+    {
+      await using root = await roots.mount([], never, { emptyFiles: ['/f'] });
+      expect(readdirSync(root.path)).to.deep.equal(['f']);
+    }
+    await roots.close();
+    expect(readdirSync(work)).to.deep.equal([]);
+  });
+
   it('has the mode and owner of the topmost root directory', async () => {
     const base = makeContext({});
     const { roots, layers } = openRoots([base]);

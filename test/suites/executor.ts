@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Layer } from '../../src/graph/contract.js';
 import type { Executor, ProcessSpec } from '../../src/worker/executor/executor.js';
 import { unmount } from '../../src/worker/sys/mounts.js';
-import { inUserNamespace } from '../../src/worker/sys/namespaces.js';
+import { enterMountNamespace, inUserNamespace } from '../../src/worker/sys/namespaces.js';
+import { SparePipes } from '../../src/worker/sys/pipe.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { leftInWork } from '../kit/left-in-work.js';
@@ -22,11 +23,12 @@ interface Outcome {
   readonly written: readonly string[];
 }
 
-/** What every executor does. `create` runs once, in a `before` that may skip. */
-export function testExecutor(create: (context: Mocha.Context) => Executor): void {
+/** What every executor does. `create` runs once, in a `before` that may skip. @param isPrepared begins each process before it is known */
+export function testExecutor(create: (context: Mocha.Context) => Executor, isPrepared = false): void {
   let executor: Executor;
   let overlays: OverlayRoots;
   const work = tmpDir();
+  const spares = new SparePipes();
 
   before(function () {
     executor = create(this);
@@ -38,7 +40,10 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     expect(leftInWork(work)).to.deep.equal([]);
   });
 
-  after(() => overlays?.close());
+  after(() => {
+    spares[Symbol.dispose]();
+    return overlays?.close();
+  });
 
   async function run(
     script: string | readonly string[],
@@ -46,7 +51,9 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
     signal = new AbortController().signal,
     onText: (text: string) => void = () => undefined,
   ): Promise<Outcome> {
-    await using root = await overlays.mount([{} as Layer], signal);
+    if (isPrepared) enterMountNamespace();
+    using prepared = isPrepared ? executor.prepare!(overlays.createDirectories(), spares) : undefined;
+    await using root = await overlays.mount([{} as Layer], signal, { directories: prepared });
     const texts: [string, string] = ['', ''];
     const spec: ProcessSpec = {
       rootfs: root.path,
@@ -70,7 +77,7 @@ export function testExecutor(create: (context: Mocha.Context) => Executor): void
       texts[stream - 1] += text;
       onText(text);
     };
-    const { exitCode } = await executor.run(spec, { onOutput }, signal);
+    const { exitCode } = await executor.run(spec, { onOutput, spares, prepared }, signal);
     root.unmount();
     return { exitCode, stdout: texts[0], stderr: texts[1], written: readdirSync(root.upper).sort() };
   }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { openOutputPipe, type OutputPipe } from '../sys/pipe.js';
+import { openOutputPipe, type OutputPipe, type SparePipes } from '../sys/pipe.js';
 import { exitCodeOf, type SpawnedProgram, spawnProgram, withOpened } from '../sys/spawn.js';
-import type { ProcessIo } from './executor.js';
+import type { ProcessIo, ProcessOutput } from './executor.js';
 
 /** What a runtime needs of this process's environment; the rest, which may hold secrets, is kept from it. */
 const PASSED_ON = ['PATH', 'HOME', 'XDG_RUNTIME_DIR'];
@@ -31,20 +31,51 @@ export function startProcess(
     const child = io.input ? start('inherit') : withOpened(nothing, start);
     return { exitCode: exitCodeOf(child), kill: () => void child.kill('SIGKILL') };
   }
-  const { onOutput, spares } = io;
-  const pipes = ([1, 2] as const).map((stream) => {
-    const pipe = spares?.take() ?? openOutputPipe();
-    pipe.listen((data) => onOutput(stream, data));
-    return pipe;
-  });
-  const descriptors = pipes.map((pipe) => pipe.writeEnd);
-  try {
-    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
-    const child = spawnProgram(program, args, { env, input: nothing, descriptors });
-    spares?.prepare();
-    return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
-  } catch (error) {
+  return startUnheard(program, args, { nothing, env, spares: io.spares }).listen(io.onOutput);
+}
+
+/** A child that is to be silent until somebody listens. */
+export interface UnheardProcess {
+  listen(onOutput: ProcessOutput): RunningProcess;
+  /** Ends it where nobody is to listen. It is gone then. */
+  end(): void;
+}
+
+/** @param options.descriptors that it has as 3 and so on */
+export function startUnheard(
+  program: string,
+  args: readonly string[],
+  options: {
+    nothing: string;
+    env?: NodeJS.ProcessEnv;
+    spares: SparePipes | undefined;
+    descriptors?: readonly number[];
+  },
+): UnheardProcess {
+  const { nothing, env = runtimeEnvironment(), spares, descriptors = [] } = options;
+  const pipes = [1, 2].map(() => spares?.take() ?? openOutputPipe());
+  const close = () => {
     for (const pipe of pipes) pipe.close();
+  };
+  try {
+    const all = [...pipes.map((pipe) => pipe.writeEnd), ...descriptors];
+    // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
+    const child = spawnProgram(program, args, { env, input: nothing, descriptors: all });
+    // Who listens hears of it.
+    child.exitCode.catch(() => undefined);
+    spares?.prepare();
+    return {
+      listen: (onOutput) => {
+        for (const [i, pipe] of pipes.entries()) pipe.listen((data) => onOutput(i === 0 ? 1 : 2, data));
+        return { exitCode: drained(child.exitCode, pipes), kill: child.kill };
+      },
+      end: () => {
+        child.killAndWait();
+        close();
+      },
+    };
+  } catch (error) {
+    close();
     throw error;
   }
 }

@@ -15,7 +15,18 @@ export interface Executor {
    * @throws RUN_FAILED when the program is not there or cannot be started, EXECUTOR_FAILED when the runtime fails
    */
   run(spec: ProcessSpec, io: ProcessIo, signal: AbortSignal): Promise<ProcessExit>;
+  /**
+   * Begins, while another process runs, what any process needs, where something can be gained. `run` takes it up as
+   * `io.prepared`, with a spec that has the same directories. The process must be in a mount namespace of its own.
+   */
+  prepare?(directories: RunDirectories, spares: SparePipes): PreparedProcess | undefined;
 }
+
+/** What a process is begun with. Disposing ends what no process took up; everything is gone then but the directories. */
+export type PreparedProcess = RunDirectories & Disposable;
+
+/** Directories of one run. */
+export type RunDirectories = Pick<ProcessSpec, 'directory' | 'memory'>;
 
 export interface ProcessSpec {
   /** Mounted root file system, absolute. */
@@ -75,11 +86,14 @@ export interface TmpfsMount {
  */
 export type ProcessIo =
   | {
-      readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void | Promise<void>;
+      readonly onOutput: ProcessOutput;
       /** The process takes its pipes of these. */
       readonly spares?: SparePipes;
+      readonly prepared?: PreparedProcess | undefined;
     }
   | { readonly inherit: true; readonly terminal: boolean; readonly input: boolean };
+
+export type ProcessOutput = (stream: 1 | 2, data: Uint8Array) => void | Promise<void>;
 
 export interface ProcessExit {
   /** 128 + n for a process that signal n ended. */

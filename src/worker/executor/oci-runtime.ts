@@ -1,16 +1,17 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { groupsNamed, removeGroup } from '../cgroup/group.js';
-import { PID_FILE } from '../snapshot/work-directory.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
-import { startProcess } from './child-process.js';
+import type { SparePipes } from '../sys/pipe.js';
+import { isMainThread } from '../sys/spawn.js';
+import { type Bundle, createBundle, type RuntimeProgram, WaitingRuntime, writeConfig } from './bundle.js';
+import { type RunningProcess, startProcess } from './child-process.js';
 import type { CompiledFilters } from './compiled-filters.js';
-import { makeDeviceNodes } from './device-nodes.js';
 import { endProcessesOf, isOfSignal } from './end-processes.js';
-import type { Executor, ProcessExit, ProcessIo, ProcessSpec } from './executor.js';
+import type { Executor, ProcessExit, ProcessIo, ProcessSpec, RunDirectories } from './executor.js';
 import { createOciConfig } from './oci-config.js';
 import { protectProgram } from './protect-program.js';
 
@@ -23,21 +24,33 @@ export function createOciRuntime(
   program: string,
   filters?: CompiledFilters,
 ): Executor {
+  const runtime = { name, program };
+  const enter = () => {
+    enterMountNamespace();
+    if (name === 'crun') hideHybridCgroups();
+    protectProgram(program);
+  };
   return {
     name,
     async run(spec, io, signal) {
       throwIfAborted(signal);
-      enterMountNamespace();
-      if (name === 'crun') hideHybridCgroups();
-      protectProgram(program);
-      return runBundle({ name, program, filters, spec, io, signal });
+      enter();
+      return runBundle({ ...runtime, filters, spec, io, signal });
     },
+    ...(name === 'crun'
+      ? {
+          prepare: (directories: RunDirectories, spares: SparePipes) => {
+            // A thread that is ended would leave it.
+            if (!isMainThread()) return undefined;
+            enter();
+            return new WaitingRuntime(runtime, directories, spares);
+          },
+        }
+      : {}),
   };
 }
 
-interface RuntimeCall {
-  readonly name: 'crun' | 'runc';
-  readonly program: string;
+interface RuntimeCall extends RuntimeProgram {
   readonly filters: CompiledFilters | undefined;
   readonly spec: ProcessSpec;
   readonly io: ProcessIo;
@@ -46,23 +59,14 @@ interface RuntimeCall {
 
 async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   const { name, program, filters, spec, io, signal } = call;
-  const { directory, memory } = spec;
+  const { directory } = spec;
   const inherit = 'inherit' in io;
-  const id = containerId(directory);
-  const log = join(memory, 'log');
-  const state = join(memory, 'runtime');
-  const container = { directory: memory, stateDirectory: join(state, id) };
-  const devices = makeDeviceNodes(memory);
-  const config = createOciConfig(spec, inherit && io.terminal, devices);
-  writeFileSync(join(memory, 'config.json'), JSON.stringify(filters?.apply(config, container) ?? config));
-  writeFileSync(log, '');
-  const common = [
-    ...['--root', state, '--log', log, '--log-format', 'json'],
-    ...(name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
-  ];
-  const run = ['run', '--bundle', memory, '--pid-file', join(directory, PID_FILE), id];
-  const child = startProcess(program, [...common, ...run], io, devices.nothing);
-  const stopKilling = killOnAbort(signal, child.kill, [program, ...common, 'delete', '--force', id]);
+  const waiting = waitingRuntime(io);
+  const bundle = waiting?.bundle ?? createBundle(call, spec);
+  const { id, container, log } = bundle;
+  const config = createOciConfig(spec, inherit && io.terminal, bundle.devices);
+  const child = startRuntime(call, bundle, JSON.stringify(filters?.apply(config, container) ?? config));
+  const stopKilling = killOnAbort(signal, child.kill, [program, ...bundle.remove]);
   let exitCode = 0;
   try {
     exitCode = await child.exitCode;
@@ -87,9 +91,16 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
   }
 }
 
-/** Unique on the machine: the names of the work directory and of the run in it. */
-function containerId(directory: string): string {
-  return `tsbuild-${basename(dirname(directory))}-${basename(directory)}`;
+function waitingRuntime(io: ProcessIo): WaitingRuntime | undefined {
+  return 'prepared' in io && io.prepared instanceof WaitingRuntime ? io.prepared : undefined;
+}
+
+/** The one that waits, where there is one that can go on. */
+function startRuntime({ program, io }: RuntimeCall, bundle: Bundle, config: string): RunningProcess {
+  const waiting = waitingRuntime(io)?.take(config);
+  if (waiting && 'onOutput' in io) return waiting.listen(io.onOutput);
+  writeConfig(bundle, config);
+  return startProcess(program, bundle.run, io, bundle.devices.nothing);
 }
 
 /**

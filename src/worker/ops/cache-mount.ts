@@ -201,7 +201,9 @@ interface CopyStart {
 
 /** Through a child process, which sees the mount and keeps owners, links and attributes. */
 async function copyInto(target: string, { from, source, overlays, job }: CopyStart): Promise<void> {
-  await using root = await overlays.mount(from.layers, job.signal, (row) => job.transfer(row));
+  await using root = await overlays.mount(from.layers, job.signal, {
+    onProgress: (row) => job.transfer(row),
+  });
   const path = resolveInRoot(root.path, source);
   if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   await promisify(execFile)('cp', ['-a', `${path}/.`, target], { signal: job.signal, killSignal: 'SIGKILL' });

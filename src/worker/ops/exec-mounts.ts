@@ -101,7 +101,7 @@ async function openBind(
   closing: Closing,
 ): Promise<ProcessMount> {
   const layers = inputs[input]?.layers ?? [];
-  const root = await overlays.mount(layers, job.signal, (row) => job.transfer(row));
+  const root = await overlays.mount(layers, job.signal, { onProgress: (row) => job.transfer(row) });
   closing.push(() => root[Symbol.asyncDispose]());
   const path = resolveInRoot(root.path, source);
   if (lstatSync(path, { throwIfNoEntry: false })) return { source: path, target, readonly };

@@ -8,25 +8,25 @@ import type {
   Result,
   SnapshotResult,
 } from '../../graph/contract.js';
-import type { Vertex } from '../../graph/definition.js';
+import type { Definition, Vertex } from '../../graph/definition.js';
 import type { ExecOp } from '../../graph/op.js';
 import { createSnapshotResult } from '../../graph/snapshot.js';
 import { digestOfJson } from '../../oci/digest.js';
 import { formatPlatform } from '../../oci/platform.js';
 import type { BuildLimits, LimitedStep } from '../cgroup/build-limits.js';
 import type { LogMask } from '../../secrets/log-mask.js';
-import type { Executor, ProcessSpec } from '../executor/executor.js';
+import type { Executor, PreparedProcess, ProcessSpec } from '../executor/executor.js';
 import { runGracefully } from '../executor/graceful.js';
 import type { BuildNetworks } from '../network/build-network.js';
 import type { LayerStore } from '../snapshot/layer-store.js';
 import { UnionView } from '../snapshot/union-view.js';
-import type { SparePipes } from '../sys/pipe.js';
 import { hasOneIdOnly } from '../sys/subordinate-ids.js';
 import { afterFailure, type FailureCare } from './after-failure.js';
 import { isRunnable } from './emulation.js';
 import { execAsides, execComponents, mountKey } from './explain-op.js';
 import { type MountDependencies, openMountSources } from './exec-mounts.js';
-import { prepareProcess } from './exec-process.js';
+import { NETWORK_FILES, prepareProcess } from './exec-process.js';
+import type { NextProcess } from './next-process.js';
 import { startStepClock, type TimeLimits } from './time-limits.js';
 import { listPaths, pathDigest } from './path-digest.js';
 import { VertexLog } from './vertex-log.js';
@@ -38,7 +38,7 @@ export interface ExecOpDeps extends MountDependencies {
   readonly limits: Pick<BuildLimits, 'openStep'>;
   /** Chosen on the first process. */
   readonly executor: () => Executor;
-  readonly pipes: SparePipes;
+  readonly next: NextProcess;
   /** Directory of logs. */
   readonly logs: string;
   readonly timeLimits: TimeLimits;
@@ -47,13 +47,17 @@ export interface ExecOpDeps extends MountDependencies {
 }
 
 /** Binds RUN to the worker: a process on the input's root file system, whose writes become one layer. */
-export function createExecOp(vertex: Vertex, deps: ExecOpDeps): ResolvedOp {
+export function createExecOp(vertex: Vertex, definition: Definition, deps: ExecOpDeps): ResolvedOp {
   const op = vertex.op as ExecOp;
   deps.networks.expect(vertex.digest);
+  deps.next.expect(vertex);
   return {
     lane: 'exec',
     cacheMap: () => Promise.resolve(execCacheMap(op, vertex.inputs.length, deps.layers)),
-    exec: async (job, inputs) => [await runExec({ op, deps, job, inputs })],
+    exec: async (job, inputs) => {
+      using prepared = deps.next.take(vertex, definition);
+      return [await runExec({ op, deps, job, inputs, prepared })];
+    },
   };
 }
 
@@ -103,16 +107,22 @@ interface ExecRun {
   readonly deps: ExecOpDeps;
   readonly job: JobContext;
   readonly inputs: readonly Result[];
+  readonly prepared: PreparedProcess | undefined;
 }
 
-async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResult> {
+async function runExec(run: ExecRun): Promise<SnapshotResult> {
+  const { op, deps, job, inputs, prepared } = run;
   const parents = op.root < 0 ? [] : snapshotOf(inputs[op.root]).layers;
   const { extraHosts = [], proxyEnv = [] } = job.vertex.options;
   await using limited = await deps.limits.openStep(job.signal, (message) => job.note(message));
   // Made beside the mounting. Where that fails, nobody waits for it.
   const opening = deps.networks.use(job.vertex.digest, op.network, (message) => job.note(message));
   opening.catch(() => undefined);
-  await using root = await deps.overlays.mount(parents, job.signal, (row) => job.transfer(row));
+  await using root = await deps.overlays.mount(parents, job.signal, {
+    onProgress: (row) => job.transfer(row),
+    emptyFiles: NETWORK_FILES,
+    directories: prepared,
+  });
   await using sources = await openMountSources(op, inputs.map(snapshotOf), root.directory, deps, job);
   using network = await opening;
   const { spec, removeStubs } = prepareProcess(root, {
@@ -124,7 +134,7 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
   });
   const { processFiles } = limited;
   using log = new VertexLog(deps.logs, job, deps.logMask);
-  await runProcess({ op, deps, job, inputs }, { ...spec, processFiles }, log)
+  await runProcess(run, { ...spec, processFiles }, log)
     .catch((error: unknown) => {
       throw withMemory(error, limited) ?? fullDiskError(error, root.upper) ?? error;
     })
@@ -147,18 +157,22 @@ async function runExec({ op, deps, job, inputs }: ExecRun): Promise<SnapshotResu
 }
 
 /** @throws RUN_FAILED for an exit code other than 0, TIMED_OUT, PLATFORM_NOT_RUNNABLE when that is to be expected */
-async function runProcess({ op, deps, job }: ExecRun, spec: ProcessSpec, log: VertexLog): Promise<void> {
+async function runProcess(
+  { op, deps, job, prepared }: ExecRun,
+  spec: ProcessSpec,
+  log: VertexLog,
+): Promise<void> {
   using clock = startStepClock(deps.timeLimits, job.signal, () => log.lastLine());
   const onOutput = (stream: 1 | 2, data: Uint8Array) => {
     clock.heard();
     return log.write(stream, data);
   };
-  const io = { onOutput, spares: deps.pipes };
-  const { exitCode } = await runGracefully(deps.executor(), spec, io, clock.signal).catch(
-    (error: unknown) => {
-      throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
-    },
-  );
+  const io = { onOutput, spares: deps.next.pipes, prepared };
+  const running = runGracefully(deps.executor(), spec, io, clock.signal);
+  deps.next.prepare();
+  const { exitCode } = await running.catch((error: unknown) => {
+    throw error instanceof BuildError && error.code === 'RUN_FAILED' ? failedRun(op, error.message) : error;
+  });
   log.flush();
   if (exitCode !== 0) throw failedRun(op, `exit code: ${exitCode}`);
 }

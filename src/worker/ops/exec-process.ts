@@ -15,6 +15,9 @@ import { requireIds } from '../sys/subordinate-ids.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** Files of the network, which each process has mounted. */
+export const NETWORK_FILES = ['/etc/resolv.conf', '/etc/hosts'] as const;
+
 /** A process as an image or an instruction describes it. */
 export interface ProcessRequest extends Pick<
   ExecOp,
@@ -98,7 +101,10 @@ function readText(rootfs: string, path: string): string {
 }
 
 /** Files of the run's directory in place of the image's. */
-function networkMounts(directory: string, files: Readonly<Record<string, string>>): ProcessMount[] {
+function networkMounts(
+  directory: string,
+  files: Readonly<Record<(typeof NETWORK_FILES)[number], string>>,
+): ProcessMount[] {
   return Object.entries(files).map(([target, text]) => {
     const source = join(directory, target.slice('/etc/'.length));
     writeFileSync(source, text);

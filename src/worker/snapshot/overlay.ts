@@ -1,9 +1,9 @@
-import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { isSmallTree, removeTree } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
-import { mountOverlay, unmount } from '../sys/mounts.js';
+import { MOST_LOWERS, mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { sweepNetworks } from '../network/veth-network.js';
 import { removeDirectory, WorkDirectory } from './work-directory.js';
@@ -17,6 +17,19 @@ export interface LayerDirectories {
     signal: AbortSignal,
     onProgress?: TransferListener,
   ): Promise<string>;
+}
+
+export interface MountOptions {
+  readonly onProgress?: TransferListener;
+  /** A directory in overlay upper form whose files are above those of the layers. */
+  readonly above?: string;
+  /**
+   * Absolute paths of files, empty, that are there where the layers have nothing at that path. They are below all layers, so that nothing
+   * is written for them.
+   */
+  readonly emptyFiles?: readonly string[];
+  /** Of {@link OverlayRoots.createDirectories}; default: new ones. */
+  readonly directories?: Pick<MountedRoot, 'directory' | 'memory'> | undefined;
 }
 
 /** A mounted root file system. Disposing unmounts it and removes what nobody took over. */
@@ -53,6 +66,7 @@ const LATER_MS = 5;
 export class OverlayRoots {
   readonly #work: string;
   readonly #layers: LayerDirectories;
+  readonly #lowest = new Map<string, string>();
   #own: WorkDirectory | undefined;
   #swept: Promise<void> | undefined;
   #left: Left[] = [];
@@ -65,14 +79,11 @@ export class OverlayRoots {
     this.#layers = options.layers;
   }
 
-  /**
-   * A writable root over `layers`, base first, and over the files of `above`, a directory in overlay upper form. @throws MOUNT_FAILED, NOT_PERMITTED and what unpacking throws
-   */
+  /** A writable root over `layers`, base first. @throws MOUNT_FAILED, NOT_PERMITTED and what unpacking throws */
   async mount(
     layers: readonly Layer[],
     signal: AbortSignal,
-    onProgress?: TransferListener,
-    above?: string,
+    { onProgress, above, emptyFiles, directories }: MountOptions = {},
   ): Promise<MountedRoot> {
     throwIfAborted(signal);
     const made = await Promise.all(
@@ -81,15 +92,32 @@ export class OverlayRoots {
     // The kernel refuses a directory twice; a layer that comes again above hides all of its first appearance.
     const lowers = [...(above === undefined ? [] : [above]), ...new Set(made.toReversed())];
     enterMountNamespace();
-    const directory = await this.createDirectory();
-    const memory = this.#workDirectory().createInMemory();
+    if (directories === undefined) await this.#sweep();
+    const { directory, memory } = directories ?? this.createDirectories();
     const path = makeDirectory(memory, 'root');
     const upper = makeDirectory(directory, 'upper');
     const work = makeDirectory(directory, 'work');
     if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
-    else lowers.push(makeDirectory(directory, 'scratch'));
+    if (lowers.length === 0 || (emptyFiles !== undefined && lowers.length < MOST_LOWERS))
+      lowers.push(this.#directoryOf(emptyFiles ?? []));
     mountOverlay({ lowers, upper, work, target: path });
     return createMountedRoot({ directory, memory, path, upper }, (left) => this.#removeLater(left));
+  }
+
+  /** The lowest of a root. */
+  #directoryOf(emptyFiles: readonly string[]): string {
+    const key = emptyFiles.join(':');
+    let directory = this.#lowest.get(key);
+    if (directory === undefined) {
+      directory = this.#workDirectory().createShared('lowest');
+      for (const path of emptyFiles) {
+        makeParents(directory, dirname(path));
+        writeFileSync(join(directory, path), '');
+        chmodSync(join(directory, path), 0o644);
+      }
+      this.#lowest.set(key, directory);
+    }
+    return directory;
   }
 
   #removeLater(left: Left): void {
@@ -107,15 +135,25 @@ export class OverlayRoots {
     this.#timer = undefined;
     this.#left = [];
     await this.#removing;
+    this.#lowest.clear();
     await this.#own?.remove();
     this.#own = undefined;
   }
 
   /** A new directory in the scratch space of this process. */
   async createDirectory(): Promise<string> {
+    await this.#sweep();
+    return this.#workDirectory().create();
+  }
+
+  /** The directories of a root that is to be mounted. The process must be in a mount namespace of its own. */
+  createDirectories(): Pick<MountedRoot, 'directory' | 'memory'> {
+    return { directory: this.#workDirectory().create(), memory: this.#workDirectory().createInMemory() };
+  }
+
+  async #sweep(): Promise<void> {
     this.#swept ??= sweepNetworks();
     await this.#swept;
-    return this.#workDirectory().create();
   }
 
   /** Scratch space of this process, on the file system of the layers; `close` removes it. */
@@ -160,6 +198,12 @@ function createMountedRoot(
     },
   };
   return root;
+}
+
+function makeParents(directory: string, path: string): void {
+  if (path === '/' || existsSync(join(directory, path))) return;
+  makeParents(directory, dirname(path));
+  makeDirectory(directory, path);
 }
 
 function makeDirectory(parent: string, name: string): string {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeTreeUntil } from '../../cache/leftovers.js';
@@ -28,8 +28,18 @@ export class WorkDirectory {
     return path;
   }
 
+  /** A new empty directory for all runs, of mode 0755, in the one of that name. */
+  createShared(name: string): string {
+    const parent = join(this.path, name);
+    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    const path = join(parent, String(this.#next++));
+    mkdirSync(path);
+    chmodSync(path, 0o755);
+    return path;
+  }
+
   /**
-   * The same in memory, where a file is made in a tenth of the time. The process must be in a mount namespace of its own; only
+   * {@link create} in memory, where a file is made in a tenth of the time. The process must be in a mount namespace of its own; only
    * synchronous file calls and child processes see it.
    */
   createInMemory(): string {

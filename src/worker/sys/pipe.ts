@@ -1,6 +1,6 @@
-import { closeSync, readSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
-import { callLibc } from './libc.js';
+import { callLibc, isErrno } from './libc.js';
 import { isMainThread } from './spawn.js';
 
 const BUFFER_BYTES = 1 << 16;
@@ -56,10 +56,7 @@ export class SparePipes implements Disposable {
 const PIPES_OF_A_PROCESS = 2;
 
 export function openOutputPipe(): OutputPipe {
-  const descriptors = new Int32Array(2);
-  const closeOnExec = 0o2000000;
-  callLibc('int pipe2(void *descriptors, int flags)', [descriptors, closeOnExec]);
-  const [readEnd, writeEnd] = descriptors as unknown as [number, number];
+  const [readEnd, writeEnd] = openPipe();
   // One buffer for all of it: a gigabyte of output leaves no garbage.
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   let onOutput: OutputListener = () => undefined;
@@ -108,10 +105,59 @@ export function openOutputPipe(): OutputPipe {
   };
 }
 
+/** A pipe for what one child is to read, once. */
+export interface InputPipe {
+  /** For one spawn. */
+  readonly readEnd: number;
+  /** After the spawn: what the child is given is lost with it. */
+  closeReadEnd(): void;
+  /** Writes all of it, and the end; false where that would have to wait for the child, or nobody is to read it any more. */
+  writeAll(text: string): boolean;
+  /** May be called again. */
+  close(): void;
+}
+
+export function openInputPipe(): InputPipe {
+  const open = new Set(openPipe());
+  const [readEnd, writeEnd] = [...open] as [number, number];
+  const close = (...ends: readonly number[]) => {
+    for (const end of ends) if (open.delete(end)) closeSync(end);
+  };
+  return {
+    readEnd,
+    closeReadEnd: () => close(readEnd),
+    writeAll: (text) => {
+      const bytes = Buffer.from(text);
+      try {
+        control(writeEnd, FIONBIO, Int32Array.of(1));
+        return writeSync(writeEnd, bytes) === bytes.length;
+      } catch (error) {
+        if (isErrno(error, 'EAGAIN', 'EPIPE')) return false;
+        throw error;
+      } finally {
+        close(writeEnd);
+      }
+    },
+    close: () => close(readEnd, writeEnd),
+  };
+}
+
+function openPipe(): [readEnd: number, writeEnd: number] {
+  const descriptors = new Int32Array(2);
+  const closeOnExec = 0o2000000;
+  callLibc('int pipe2(void *descriptors, int flags)', [descriptors, closeOnExec]);
+  return [descriptors[0]!, descriptors[1]!];
+}
+
 const FIONREAD = 0x541b;
+const FIONBIO = 0x5421;
 
 function bytesIn(readEnd: number): number {
   const size = new Int32Array(1);
-  callLibc('int ioctl(int fd, ulong request, void *argument)', [readEnd, FIONREAD, size]);
+  control(readEnd, FIONREAD, size);
   return size[0]!;
+}
+
+function control(fd: number, request: number, argument: Int32Array): void {
+  callLibc('int ioctl(int fd, ulong request, void *argument)', [fd, request, argument]);
 }
