@@ -3,6 +3,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { digestHex, digestOf } from '../../oci/digest.js';
+import { branchingFilter } from './branching-filter.js';
 import type { OciConfig } from './oci-config.js';
 
 /** The way to hand crun a program for the kernel, as base64. A crun that does not know it compiles the rules, which stay. */
@@ -32,15 +33,28 @@ interface Container {
   readonly stateDirectory: string;
 }
 
+/** A file of the store. */
+interface KeptProgram {
+  readonly madeBy: string;
+  /** As base64. */
+  readonly program: string;
+  /** Whether it has got its search, or was found not to take one. */
+  readonly isSearched: boolean;
+}
+
 /**
  * The programs that crun makes of filters of system calls. To make one takes it longer than all else that it does for a container,
- * and it keeps none. So the first container with a filter has a copy of its program made, and the later ones are given that.
+ * and it keeps none. So the first container with a filter has a copy of its program made, and the later ones are given that. Where a
+ * second process finds it, it gets a search in front that spares the kernel time with each: to make that takes as long as it spares in thirty
+ * containers, more than a store may see that is thrown away.
  */
 export class CompiledFilters {
   readonly #directory: string;
   readonly #crun: string;
   /** Empty where crun shows none. */
   readonly #programs = new Map<string, string>();
+  /** Rules of those that were found in the store without a search. */
+  readonly #plain = new Set<string>();
   /** Their text by the rules. */
   readonly #texts = new WeakMap<object, string>();
 
@@ -66,14 +80,16 @@ export class CompiledFilters {
   keep({ linux: { seccomp } }: OciConfig, { directory }: Pick<Container, 'directory'>): void {
     if (seccomp === undefined) return;
     const rules = this.#textOf(seccomp);
-    if (this.#find(rules) !== undefined) return;
-    const program = readProgram(copyIn(directory));
+    const found = this.#find(rules);
+    if (found !== undefined && !this.#plain.delete(rules)) return;
+    const program = found === undefined ? readProgram(copyIn(directory)) : withSearch(found);
     if (program === undefined) return;
     this.#programs.set(rules, program);
     try {
       // Who could write to it could let later steps call what they like.
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-      writeChecked(this.#file(rules), JSON.stringify({ madeBy: this.#maker(), program }));
+      const kept: KeptProgram = { madeBy: this.#maker(), program, isSearched: found !== undefined };
+      writeChecked(this.#file(rules), JSON.stringify(kept));
     } catch {
       return;
     }
@@ -84,6 +100,7 @@ export class CompiledFilters {
     if (seccomp === undefined) return;
     const rules = this.#textOf(seccomp);
     this.#programs.delete(rules);
+    this.#plain.delete(rules);
     rmSync(this.#file(rules), { force: true });
   }
 
@@ -97,9 +114,10 @@ export class CompiledFilters {
     const known = this.#programs.get(rules);
     if (known !== undefined) return known;
     const body = readChecked(this.#file(rules));
-    const { madeBy, program } = JSON.parse(body ?? '{}') as { madeBy?: string; program?: string };
+    const { madeBy, program, isSearched } = JSON.parse(body ?? '{}') as Partial<KeptProgram>;
     if (program === undefined || madeBy !== this.#maker()) return undefined;
     this.#programs.set(rules, program);
+    if (isSearched !== true) this.#plain.add(rules);
     return program;
   }
 
@@ -112,6 +130,10 @@ export class CompiledFilters {
     const files = [this.#crun, '/etc/ld.so.cache', ...COMPILERS];
     return [release(), process.arch, ...files.map(stateOf)].join(' ');
   }
+}
+
+function withSearch(program: string): string {
+  return Buffer.from(branchingFilter(Buffer.from(program, 'base64'))).toString('base64');
 }
 
 const copyIn = (directory: string) => join(directory, 'filter');
