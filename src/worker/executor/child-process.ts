@@ -34,6 +34,8 @@ export function startProcess(
   return startUnheard(program, args, { nothing, env, spares: io.spares }).listen(io.onOutput);
 }
 
+const OUTPUTS = 2;
+
 /** A child that is to be silent until somebody listens. */
 export interface UnheardProcess {
   listen(onOutput: ProcessOutput): RunningProcess;
@@ -53,11 +55,12 @@ export function startUnheard(
   },
 ): UnheardProcess {
   const { nothing, env = runtimeEnvironment(), spares, descriptors = [] } = options;
-  const pipes = [1, 2].map(() => spares?.take() ?? openOutputPipe());
+  const pipes: OutputPipe[] = [];
   const close = () => {
     for (const pipe of pipes) pipe.close();
   };
   try {
+    while (pipes.length < OUTPUTS) pipes.push(spares?.take() ?? openOutputPipe());
     const all = [...pipes.map((pipe) => pipe.writeEnd), ...descriptors];
     // Ctrl-C of the terminal ends tsbuild, which ends the process; it must not reach both.
     const child = spawnProgram(program, args, { env, input: nothing, descriptors: all });

@@ -1,9 +1,9 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isSmallTree, removeTree } from '../../cache/leftovers.js';
 import { throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
-import { MOST_LOWERS, mountOverlay, unmount } from '../sys/mounts.js';
+import { mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import { sweepNetworks } from '../network/veth-network.js';
 import { removeDirectory, WorkDirectory } from './work-directory.js';
@@ -24,8 +24,8 @@ export interface MountOptions {
   /** A directory in overlay upper form whose files are above those of the layers. */
   readonly above?: string;
   /**
-   * Absolute paths of files, empty, that are there where the layers have nothing at that path. They are below all layers, so that nothing
-   * is written for them.
+   * Absolute paths of files, empty, that are there where the layers have the directory and nothing at that path. They are below all
+   * layers, so that nothing is written for them.
    */
   readonly emptyFiles?: readonly string[];
   /** Of {@link OverlayRoots.createDirectories}; default: new ones. */
@@ -83,7 +83,7 @@ export class OverlayRoots {
   async mount(
     layers: readonly Layer[],
     signal: AbortSignal,
-    { onProgress, above, emptyFiles, directories }: MountOptions = {},
+    { onProgress, above, emptyFiles = [], directories }: MountOptions = {},
   ): Promise<MountedRoot> {
     throwIfAborted(signal);
     const made = await Promise.all(
@@ -98,9 +98,18 @@ export class OverlayRoots {
     const upper = makeDirectory(directory, 'upper');
     const work = makeDirectory(directory, 'work');
     if (lowers[0] !== undefined) copyOwnerAndMode(lowers[0], upper);
-    if (lowers.length === 0 || (emptyFiles !== undefined && lowers.length < MOST_LOWERS))
-      lowers.push(this.#directoryOf(emptyFiles ?? []));
-    mountOverlay({ lowers, upper, work, target: path });
+    const files = emptyFiles.filter((file) =>
+      lowers.some((lower) => isDirectory(join(lower, dirname(file)))),
+    );
+    const below = files.length > 0 || lowers.length === 0 ? [this.#directoryOf(files)] : [];
+    const mountOver = (all: readonly string[]) => mountOverlay({ lowers: all, upper, work, target: path });
+    try {
+      mountOver([...lowers, ...below]);
+    } catch (error) {
+      // One more than the kernel takes, or than the options of an older one have room for.
+      if (files.length === 0) throw error;
+      mountOver(lowers);
+    }
     return createMountedRoot({ directory, memory, path, upper }, (left) => this.#removeLater(left));
   }
 
@@ -198,6 +207,10 @@ function createMountedRoot(
     },
   };
   return root;
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function makeParents(directory: string, path: string): void {

@@ -15,7 +15,7 @@ export interface OverlayDirectories {
 }
 
 /** OVL_MAX_STACK of the kernel. */
-export const MOST_LOWERS = 500;
+const MOST_LOWERS = 500;
 
 const MS_RDONLY = 1;
 const MS_BIND = 0x1000;

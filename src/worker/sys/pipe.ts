@@ -111,7 +111,10 @@ export interface InputPipe {
   readonly readEnd: number;
   /** After the spawn: what the child is given is lost with it. */
   closeReadEnd(): void;
-  /** Writes all of it, and the end; false where that would have to wait for the child, or nobody is to read it any more. */
+  /**
+   * Writes all of it, and the end; false, without the end, where that would have to wait for the child, or nobody is to read it any
+   * more.
+   */
   writeAll(text: string): boolean;
   /** May be called again. */
   close(): void;
@@ -130,12 +133,12 @@ export function openInputPipe(): InputPipe {
       const bytes = Buffer.from(text);
       try {
         control(writeEnd, FIONBIO, Int32Array.of(1));
-        return writeSync(writeEnd, bytes) === bytes.length;
+        if (writeSync(writeEnd, bytes) < bytes.length) return false;
+        close(writeEnd);
+        return true;
       } catch (error) {
         if (isErrno(error, 'EAGAIN', 'EPIPE')) return false;
         throw error;
-      } finally {
-        close(writeEnd);
       }
     },
     close: () => close(readEnd, writeEnd),
