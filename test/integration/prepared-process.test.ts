@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Layer } from '../../src/graph/contract.js';
@@ -11,7 +11,7 @@ import { SparePipes } from '../../src/worker/sys/pipe.js';
 import { makeBaseRootfs } from '../kit/base-image.js';
 import { runCommand, TSBUILD } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
-import { longSleep, processesWith, signalOnce, until } from '../kit/machine-state.js';
+import { longSleep, pipesOfThisProcess, processesWith, signalOnce, until } from '../kit/machine-state.js';
 import { findProgram, needs } from '../kit/needs.js';
 import { tmpDir } from '../kit/tmp-dir.js';
 
@@ -33,13 +33,13 @@ describe('a crun that waits for its process', () => {
   });
 
   beforeEach(() => {
-    pipes = openPipes();
+    pipes = pipesOfThisProcess();
   });
 
   afterEach(async () => {
     expect(processesWith(work)).to.deep.equal([]);
     // The pipes of a process are closed a moment after it, and those of the next one made.
-    await until(() => openPipes().length <= pipes.length + SPARE_ENDS);
+    await until(() => pipesOfThisProcess().length <= pipes.length + SPARE_ENDS);
   });
 
   after(() => {
@@ -48,16 +48,6 @@ describe('a crun that waits for its process', () => {
   });
 
   const SPARE_ENDS = 4;
-
-  function openPipes(): string[] {
-    return readdirSync('/proc/self/fd').filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith('pipe:');
-      } catch {
-        return false;
-      }
-    });
-  }
 
   /** Its arguments are there a moment after it was started. */
   async function prepare(): Promise<PreparedProcess> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lockDirectory } from '../../src/worker/sys/flock.js';
@@ -25,6 +25,17 @@ function commandLines(text: string): { pid: number; line: string }[] {
         return [];
       }
     });
+}
+
+/** Descriptors of this process that are ends of pipes. */
+export function pipesOfThisProcess(): string[] {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith('pipe:');
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Waits until it is so, 20 s at most. */

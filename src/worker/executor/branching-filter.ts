@@ -18,8 +18,9 @@ interface Filter {
   readonly ks: Uint32Array;
 }
 
-const INSTRUCTION_BYTES = 8;
-const MOST_INSTRUCTIONS = 4096;
+export const INSTRUCTION_BYTES = 8;
+/** The kernel takes no more. */
+export const MOST_INSTRUCTIONS = 4096;
 const MOST_SKIPPED = 255;
 
 /** The instructions that the kernel follows when it looks for calls of which the arguments do not matter. */

@@ -61,19 +61,14 @@ const CONFIG_LINK = '/proc/self/fd/3';
  * container; then it reads its config, which is a pipe here. Where this process ends, so does the pipe, and crun with it.
  */
 export class WaitingRuntime implements PreparedProcess {
-  readonly directory: string;
-  readonly memory: string;
   readonly bundle: Bundle;
   readonly #config = openInputPipe();
   #process: UnheardProcess | undefined;
 
   constructor(runtime: RuntimeProgram, directories: RunDirectories, spares: SparePipes) {
-    const { directory, memory } = directories;
-    this.directory = directory;
-    this.memory = memory;
     try {
       this.bundle = createBundle(runtime, directories);
-      symlinkSync(CONFIG_LINK, configFile(memory));
+      symlinkSync(CONFIG_LINK, configFile(directories.memory));
       const { devices, run } = this.bundle;
       const descriptors = [this.#config.readEnd];
       this.#process = startUnheard(runtime.program, run, { nothing: devices.nothing, spares, descriptors });
@@ -82,6 +77,14 @@ export class WaitingRuntime implements PreparedProcess {
       throw error;
     }
     this.#config.closeReadEnd();
+  }
+
+  get directory(): string {
+    return this.bundle.directory;
+  }
+
+  get memory(): string {
+    return this.bundle.memory;
   }
 
   /** The process, which goes on with this config; undefined where it cannot. */

@@ -3,7 +3,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { readChecked, writeChecked } from '../../cache/checked-file.js';
 import { digestHex, digestOf } from '../../oci/digest.js';
-import { branchingFilter } from './branching-filter.js';
+import { branchingFilter, INSTRUCTION_BYTES, MOST_INSTRUCTIONS } from './branching-filter.js';
 import type { OciConfig } from './oci-config.js';
 
 /** The way to hand crun a program for the kernel, as base64. A crun that does not know it compiles the rules, which stay. */
@@ -13,9 +13,6 @@ const COPY = [
   '-c',
   'if [ -e "$0" ]; then cat "$0" > "$1.part" && mv "$1.part" "$1"; else : > "$1"; fi 2> /dev/null || :',
 ];
-/** The kernel takes no more instructions of eight bytes each. */
-const MOST_BYTES = 4096 * 8;
-
 /** What crun compiles with, where distributions have it. */
 const COMPILERS = [
   '/lib',
@@ -147,5 +144,8 @@ function stateOf(path: string): string {
 function readProgram(copy: string): string | undefined {
   if (!statSync(copy, { throwIfNoEntry: false })) return undefined;
   const program = readFileSync(copy);
-  return program.length % 8 === 0 && program.length <= MOST_BYTES ? program.toString('base64') : '';
+  const instructions = program.length / INSTRUCTION_BYTES;
+  return Number.isInteger(instructions) && instructions <= MOST_INSTRUCTIONS
+    ? program.toString('base64')
+    : '';
 }

@@ -19,7 +19,7 @@ export interface Executor {
    * Begins, while another process runs, what any process needs, where something can be gained. `run` takes it up as
    * `io.prepared`, with a spec that has the same directories. The process must be in a mount namespace of its own.
    */
-  prepare?(directories: RunDirectories, spares: SparePipes): PreparedProcess | undefined;
+  prepare?(directories: RunDirectories, spares: SparePipes): PreparedProcess;
 }
 
 /** What a process is begun with. Disposing ends what no process took up; everything is gone then but the directories. */

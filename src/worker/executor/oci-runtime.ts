@@ -37,11 +37,10 @@ export function createOciRuntime(
       enter();
       return runBundle({ ...runtime, filters, spec, io, signal });
     },
-    ...(name === 'crun'
+    // A thread that is ended would leave it.
+    ...(name === 'crun' && isMainThread()
       ? {
           prepare: (directories: RunDirectories, spares: SparePipes) => {
-            // A thread that is ended would leave it.
-            if (!isMainThread()) return undefined;
             enter();
             return new WaitingRuntime(runtime, directories, spares);
           },

@@ -3,7 +3,7 @@ import type { Digest } from '../../oci/digest.js';
 import type { Executor, PreparedProcess, RunDirectories } from '../executor/executor.js';
 import { SparePipes } from '../sys/pipe.js';
 
-/** Of a step that is soon done, two thirds. */
+/** A third of what a short process takes. */
 const LATER_MS = 2;
 
 /**
@@ -15,6 +15,8 @@ export class NextProcess implements Disposable {
   readonly #createDirectories: () => RunDirectories;
   readonly #executor: () => Executor;
   readonly #expected = new Set<Digest>();
+  /** Those that ran, and all that they needed. */
+  readonly #gone = new Set<Digest>();
   #prepared: PreparedProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -27,6 +29,7 @@ export class NextProcess implements Disposable {
   /** A step that may have a process. */
   expect(step: Vertex): void {
     this.#expected.add(step.digest);
+    this.#gone.delete(step.digest);
   }
 
   /** For the process of a step, which is to end it where it does not come so far. What this step needed does not run any more. */
@@ -61,13 +64,12 @@ export class NextProcess implements Disposable {
   }
 
   #forget(step: Digest, definition: Definition): void {
-    const seen = new Set<Digest>();
-    const visit = (digest: Digest) => {
-      if (seen.has(digest)) return;
-      seen.add(digest);
-      this.#expected.delete(digest);
-      for (const input of definition.vertices.get(digest)?.inputs ?? []) visit(input.vertex);
-    };
-    visit(step);
+    const waiting = [step];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      if (this.#gone.has(next)) continue;
+      this.#gone.add(next);
+      this.#expected.delete(next);
+      for (const input of definition.vertices.get(next)?.inputs ?? []) waiting.push(input.vertex);
+    }
   }
 }

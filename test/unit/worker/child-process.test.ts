@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProcess } from '../../../src/worker/executor/child-process.js';
 import { SparePipes } from '../../../src/worker/sys/pipe.js';
+import { pipesOfThisProcess } from '../../kit/machine-state.js';
 
 describe('a child and its output', () => {
   const before = pipesOfThisProcess();
@@ -18,16 +18,6 @@ describe('a child and its output', () => {
     await delay(20);
     expect(pipesOfThisProcess()).to.deep.equal(before);
   });
-
-  function pipesOfThisProcess(): string[] {
-    return readdirSync('/proc/self/fd').filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith('pipe:');
-      } catch {
-        return false;
-      }
-    });
-  }
 
   async function run(script: string, onChunk?: (text: string) => void | Promise<void>) {
     const output = { 1: '', 2: '' };
