@@ -1,8 +1,9 @@
 import { expect } from 'chai';
-import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Layer } from '../../src/graph/contract.js';
+import type { WaitingRuntime } from '../../src/worker/executor/bundle.js';
 import type { Executor, PreparedProcess, ProcessSpec } from '../../src/worker/executor/executor.js';
 import { createExecutor } from '../../src/worker/executor/select-executor.js';
 import { OverlayRoots } from '../../src/worker/snapshot/overlay.js';
@@ -119,6 +120,13 @@ describe('a crun that waits for its process', () => {
       exitCode: 0,
       output: '100000\n',
     });
+  });
+
+  it('never finds a config that it is not to run', async () => {
+    using prepared = executor.prepare!(overlays.createDirectories(), spares)! as WaitingRuntime;
+    expect(prepared.take('x'.repeat(100_000))).to.equal(undefined);
+    expect(waitingIn(prepared)).to.deep.equal([]);
+    expect(readdirSync(prepared.memory)).to.include('log').and.not.include('config.json');
   });
 
   it('is replaced by another one where something has ended it', async () => {

@@ -1,4 +1,4 @@
-import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { PID_FILE } from '../snapshot/work-directory.js';
 import { openInputPipe, type SparePipes } from '../sys/pipe.js';
@@ -87,23 +87,29 @@ export class WaitingRuntime implements PreparedProcess {
     return this.bundle.memory;
   }
 
-  /** The process, which goes on with this config; undefined where it cannot. */
+  /** The process, which goes on with this config; undefined where it cannot: then no process of it is left that could have begun. */
   take(config: string): UnheardProcess | undefined {
     const process = this.#process;
-    if (process === undefined) return undefined;
+    // It reads on until the pipe is closed, so that it does not begin with a part.
+    if (process === undefined || !this.#config.write(config)) {
+      this[Symbol.dispose]();
+      return undefined;
+    }
     // crun reads its config a second time, for a copy of its own.
     const whole = `${configFile(this.memory)}.whole`;
     writeFileSync(whole, config);
     renameSync(whole, configFile(this.memory));
-    const isTaken = this.#config.writeAll(config);
-    if (isTaken) this.#process = undefined;
-    this[Symbol.dispose]();
-    return isTaken ? process : undefined;
+    this.#process = undefined;
+    this.#config.close();
+    return process;
   }
 
   [Symbol.dispose](): void {
-    this.#process?.end();
+    if (this.#process === undefined) return;
+    this.#process.end();
     this.#process = undefined;
     this.#config.close();
+    // What is written to the link's name would go to a descriptor of this process.
+    rmSync(configFile(this.memory), { force: true });
   }
 }

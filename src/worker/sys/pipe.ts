@@ -111,12 +111,9 @@ export interface InputPipe {
   readonly readEnd: number;
   /** After the spawn: what the child is given is lost with it. */
   closeReadEnd(): void;
-  /**
-   * Writes all of it, and the end; false, without the end, where that would have to wait for the child, or nobody is to read it any
-   * more.
-   */
-  writeAll(text: string): boolean;
-  /** May be called again. */
+  /** False where not all of it could be written: that would have to wait for the child, or nobody is to read it any more. */
+  write(text: string): boolean;
+  /** The child has read all of it then. May be called again. */
   close(): void;
 }
 
@@ -129,13 +126,11 @@ export function openInputPipe(): InputPipe {
   return {
     readEnd,
     closeReadEnd: () => close(readEnd),
-    writeAll: (text) => {
+    write: (text) => {
       const bytes = Buffer.from(text);
       try {
         control(writeEnd, FIONBIO, Int32Array.of(1));
-        if (writeSync(writeEnd, bytes) < bytes.length) return false;
-        close(writeEnd);
-        return true;
+        return writeSync(writeEnd, bytes) === bytes.length;
       } catch (error) {
         if (isErrno(error, 'EAGAIN', 'EPIPE')) return false;
         throw error;
