@@ -43,6 +43,7 @@ export const ERROR_EXIT_STATUS = {
   NOT_REPRODUCIBLE: 1,
   STORE_FAILED: 1,
   DISK_FULL: 1,
+  TOO_MANY_OPEN_FILES: 1,
   INTERNAL: 1,
   // Registry and network
   REGISTRY_UNREACHABLE: 3,
@@ -161,23 +162,31 @@ export class StepFailures extends BuildError {
   }
 }
 
+/** What was thrown first, where the end of something that was in use has failed after it. */
+export function firstThrown(error: unknown): unknown {
+  let first = error;
+  while (first instanceof Error && first.name === 'SuppressedError')
+    first = (first as Error & { suppressed: unknown }).suppressed;
+  return first;
+}
+
 /** Exit status for anything that was thrown. */
 export function exitStatusOf(error: unknown): number {
   return error instanceof BuildError ? ERROR_EXIT_STATUS[error.code] : 1;
 }
 
+interface Place {
+  readonly location?: SourceLocation | undefined;
+  readonly vertex?: string | undefined;
+}
+
 /**
- * Gives `error` the vertex and source location it lacks; the innermost location wins. What is no BuildError becomes one
- * with code INTERNAL and the original as cause.
+ * Gives the error that was thrown first the vertex and source location it lacks; the innermost location wins. What is no BuildError
+ * becomes one with code INTERNAL, or TOO_MANY_OPEN_FILES, and the original as cause.
  */
-export function locateError(
-  error: unknown,
-  where: { location?: SourceLocation | undefined; vertex?: string | undefined },
-): BuildError {
-  if (!(error instanceof BuildError)) {
-    const message = error instanceof Error ? error.message : String(error);
-    return new BuildError('INTERNAL', message, { cause: error, ...where });
-  }
+export function locateError(thrown: unknown, where: Place): BuildError {
+  const error = firstThrown(thrown);
+  if (!(error instanceof BuildError)) return unexpectedError(error, where);
   if (
     (error.location ?? where.location) === error.location &&
     (error.vertex ?? where.vertex) === error.vertex
@@ -186,6 +195,25 @@ export function locateError(
   return error.with({
     location: error.location ?? where.location,
     vertex: error.vertex ?? where.vertex,
+  });
+}
+
+function unexpectedError(error: unknown, where: Place): BuildError {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code !== 'EMFILE' && code !== 'ENFILE')
+    return new BuildError('INTERNAL', message, { cause: error, ...where });
+  const [whose, hint] =
+    code === 'EMFILE'
+      ? [
+          'tsbuild',
+          'raise the limit that "ulimit -Hn" shows (1024 is enough for most builds), or use --jobs=1',
+        ]
+      : ['the machine', 'raise the limit that "sysctl fs.file-max" shows'];
+  return new BuildError('TOO_MANY_OPEN_FILES', `${whose} has as many files open as it may: ${message}`, {
+    cause: error,
+    hint,
+    ...where,
   });
 }
 

@@ -1,4 +1,4 @@
-import { exitStatusOf, Interruption } from '../errors.js';
+import { exitStatusOf, firstThrown, Interruption } from '../errors.js';
 import { reexecInUserNamespace } from '../worker/sys/reexec.js';
 import type { CommandContext } from './command-context.js';
 import { createPaint, hasColors } from './paint.js';
@@ -24,7 +24,8 @@ async function main(): Promise<void> {
       import('../store.js'),
     ]);
     process.exitCode = await runCommandLine(args, watchSignals(abandonStores));
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstThrown(thrown);
     const paint = createPaint(hasColors(process.stderr));
     process.stderr.write(formatError(error, paint, args.includes('--debug') || args.includes('-D')));
     process.exitCode = exitStatusOf(error);

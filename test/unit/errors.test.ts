@@ -27,6 +27,39 @@ describe('errors', () => {
     expect(error.vertex).to.equal('RUN x');
   });
 
+  it('name what was thrown first, not the end of what was in use after it', () => {
+    const fail = (error: Error) => {
+      throw error;
+    };
+    const thrown = () => {
+      using _outer = { [Symbol.dispose]: () => fail(new Error('outer end')) };
+      using _inner = { [Symbol.dispose]: () => fail(new Error('inner end')) };
+      fail(new BuildError('RUN_FAILED', 'the reason'));
+    };
+    expect(thrown).to.throw().with.property('name', 'SuppressedError');
+    try {
+      thrown();
+    } catch (error) {
+      expect(locateError(error, { vertex: 'RUN x' })).to.include({
+        code: 'RUN_FAILED',
+        message: 'the reason',
+        vertex: 'RUN x',
+      });
+    }
+  });
+
+  it('say which limit of open files was reached', () => {
+    const thrown = Object.assign(new Error('EMFILE: too many open files, open x'), { code: 'EMFILE' });
+    const { code, message, hint } = locateError(thrown, {});
+    expect(code).to.equal('TOO_MANY_OPEN_FILES');
+    expect(message).to.include('open x');
+    expect(hint).to.include('ulimit -Hn');
+  });
+
+  it('become one whatever was thrown', () => {
+    for (const thrown of [undefined, null, 'x', 1]) expect(locateError(thrown, {}).code).to.equal('INTERNAL');
+  });
+
   for (const [name, candidates, nearest] of [
     ['bulid', ['build', 'base'], 'build'],
     ['FORM', ['FROM', 'RUN'], 'FROM'],

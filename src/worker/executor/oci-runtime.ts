@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { groupsNamed, removeGroup } from '../cgroup/group.js';
+import { isErrno } from '../sys/libc.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import type { SparePipes } from '../sys/pipe.js';
@@ -76,7 +77,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     throwRuntimeError(errors, call);
     return { exitCode };
   } catch (error) {
-    if (error instanceof BuildError || signal.aborted) throw error;
+    if (error instanceof BuildError || signal.aborted || isErrno(error, 'EMFILE', 'ENFILE')) throw error;
     throw new BuildError('EXECUTOR_FAILED', `${name} cannot be started: ${(error as Error).message}`, {
       cause: error,
     });
