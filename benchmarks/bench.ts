@@ -9,7 +9,6 @@ import { findProgram } from '../test/kit/needs.js';
 import { type Registry, startRegistry } from '../test/kit/registry.js';
 import {
   type Builder,
-  type Command,
   createBuildah,
   createTsbuild,
   type Docker,
@@ -29,7 +28,7 @@ import {
   type Series,
 } from './report.js';
 import { type Bench, measureGrowth, measureMemory } from './scale.js';
-import { EDITED_FILE, type Limit, type Site, WORK_LOADS, type WorkLoad } from './work-loads.js';
+import { changePulled, EDITED_FILE, type Limit, type Site, WORK_LOADS, type WorkLoad } from './work-loads.js';
 
 /**
  * Measures tsbuild beside real builders in one run, round by round in turns, so that ratios hold on a noisy machine.
@@ -76,35 +75,75 @@ interface Machinery {
   readonly registry: Registry | undefined;
 }
 
-function mustRun(args: readonly string[]): void {
-  const { status, stderr } = spawnSync(args[0]!, args.slice(1), { encoding: 'utf8' });
+/** Gives what it printed. */
+function mustRun(args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(args[0]!, args.slice(1), { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr}`);
+  return stdout;
 }
 
-/** Puts the image of that context into the registry, gzip compressed; gives the context of a build on top of it. */
-async function pushImage({ builders, dir, registry }: Machinery, context: string): Promise<string> {
+/** An image in the registry. */
+interface Pushed {
+  /** Of a build on top of it. */
+  readonly context: string;
+  /** Its layers. */
+  readonly blobs: readonly string[];
+}
+
+/**
+ * Puts an image of that context into the registry for each round, gzip compressed. A builder that forgot one to pull it again would
+ * measure how long its file system avoids inodes that were just given back, which takes longer than the pull (docs/performance.md, F).
+ */
+async function pushImages(
+  { dir, registry, rootfsTar }: Machinery,
+  context: string,
+  rounds: number,
+): Promise<Pushed[]> {
   const tar = join(dir, 'pulled.tar');
-  await measureRun(builders[0]!.command(context, 'archive', tar)!);
-  const image = `${registry!.host}/pulled:1`;
-  mustRun(['skopeo', 'copy', '-q', '--dest-tls-verify=false', `docker-archive:${tar}`, `docker://${image}`]);
+  // What the measured one has built it does not pull.
+  const builder = createTsbuild(mkdtempSync(join(dir, 'pushing-')));
+  await builder.prepare(rootfsTar);
+  const pushed: Pushed[] = [];
+  for (let round = 0; round < rounds; round++) {
+    changePulled(context, round);
+    await measureRun(builder.command(context, 'archive', tar)!);
+    const image = `${registry!.host}/pulled:${round}`;
+    mustRun([
+      'skopeo',
+      'copy',
+      '-q',
+      '--dest-tls-verify=false',
+      `docker-archive:${tar}`,
+      `docker://${image}`,
+    ]);
+    const manifest = mustRun(['skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${image}`]);
+    const { layers } = JSON.parse(manifest) as { layers: readonly { digest: string }[] };
+    const above = mkdtempSync(join(dir, 'pulling-'));
+    writeFileSync(join(above, 'Dockerfile'), `FROM ${image}\nRUN true\n`);
+    pushed.push({ context: above, blobs: layers.map(({ digest }) => blobFile(registry!, digest)) });
+  }
   rmSync(tar);
-  const above = mkdtempSync(join(dir, 'pulling-'));
-  writeFileSync(join(above, 'Dockerfile'), `FROM ${image}\nRUN true\n`);
-  return above;
+  return pushed;
+}
+
+function blobFile({ data }: Registry, digest: string): string {
+  const hex = digest.split(':')[1]!;
+  return join(data, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
 }
 
 async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
-  const { builders, dir, registry } = machinery;
+  const { builders, dir, rootfs } = machinery;
   const made = mkdtempSync(join(dir, `context-${load.letter}-`));
   load.makeContext(made, scale);
-  const context = load.state === 'pulled' ? await pushImage(machinery, made) : made;
+  const rounds = roundsOf(load.rounds);
+  const pushed = load.state === 'pulled' ? await pushImages(machinery, made, rounds) : [];
   const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
   const peaks: number[] = [];
   const archiveOf = (builder: Builder) => join(dir, `${builder.name.replace(' ', '-')}.tar`);
   const able = buildersFor(load, machinery).filter((builder) =>
-    builder.command(context, load.output, archiveOf(builder)),
+    builder.command(made, load.output, archiveOf(builder)),
   );
-  const build = async (builder: Builder) => {
+  const build = async (builder: Builder, context: string) => {
     const dest = archiveOf(builder);
     if (!load.keepsArchive || builder.needsEmptyPlace) rmSync(dest, { force: true });
     const { elapsedMs, peakBytes } = await measureRun(builder.command(context, load.output, dest)!);
@@ -114,29 +153,33 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   const isPrimed = load.state === 'cached' || load.state === 'edited';
   if (isPrimed) {
     const first = new Map<string, number[]>();
-    for (const builder of able) first.set(builder.name, [await build(builder)]);
+    for (const builder of able) first.set(builder.name, [await build(builder, made)]);
     await settle();
-    for (const builder of able) if (!isFarBehind(builder.name, first)) await build(builder);
+    for (const builder of able) if (!isFarBehind(builder.name, first)) await build(builder, made);
   }
-  const rounds = roundsOf(load.rounds);
-  const blobs = registry ? join(registry.data, 'docker/registry/v2/blobs/sha256') : '';
-  const takeTurn = async (builder: Builder) => {
-    if (load.state === 'cold') builder.dropCache();
-    if (load.state === 'pulled') builder.dropImages();
-    // As before a limit: what was dropped or made anew is not written to the disk beside the build.
-    if (!isPrimed) mustRun(['sync']);
-    if (load.state === 'edited') writeFileSync(join(context, EDITED_FILE), `console.log(${Date.now()});\n`);
-    times.get(builder.name)!.push(await build(builder));
-  };
+  const used = [made, ...able.map(archiveOf), ...pushed.map(({ context }) => context)];
   for (let round = 0; round < rounds; round++) {
+    const { context, blobs } = pushed[round] ?? { context: made, blobs: [] };
+    const takeTurn = async (builder: Builder) => {
+      if (load.state === 'cold') builder.dropCache();
+      // As before a limit: what was dropped or made anew is not written to the disk beside the build.
+      if (!isPrimed) mustRun(['sync']);
+      if (load.state === 'edited') writeFileSync(join(context, EDITED_FILE), `console.log(${Date.now()});\n`);
+      times.get(builder.name)!.push(await build(builder, context));
+    };
     for (const builder of able) {
       if (isFarBehind(builder.name, times)) continue;
       await takeTurn(builder).catch((error: unknown) => takePeersTurnAgain(builder, error, takeTurn));
     }
-    if (load.limit) await measureLimit(load.limit, { context, rootfs: machinery.rootfs, blobs, dir }, times);
+    for (const limit of load.limits ?? []) {
+      const scratch = mkdtempSync(join(dir, 'limit-'));
+      await measureLimit(limit, { context, rootfs, blobs, scratch }, times);
+      // Inodes that are given back would hold up those who pull.
+      if (load.state === 'pulled') used.push(scratch);
+      else rmSync(scratch, { recursive: true, force: true });
+    }
   }
-  for (const used of [made, context, ...able.map(archiveOf)]) rmSync(used, { recursive: true, force: true });
-  if (load.state === 'pulled') for (const builder of able) await builder.prepare(machinery.rootfsTar);
+  for (const path of used) rmSync(path, { recursive: true, force: true });
   const row = rowOf({ ...load, unit: 'ms' }, times);
   if (load.state !== 'pulled') return [row];
   // Its memory is measured here, since only here is a registry with an image.
@@ -172,17 +215,10 @@ function isFarBehind(name: string, times: ReadonlyMap<string, readonly number[]>
   );
 }
 
-async function measureLimit(
-  limit: Limit,
-  { dir, ...site }: Omit<Site, 'scratch'> & { readonly dir: string },
-  times: Map<string, number[]>,
-): Promise<void> {
+async function measureLimit(limit: Limit, site: Site, times: Map<string, number[]>): Promise<void> {
   if (missing(limit.needs).length > 0) return;
-  const scratch = mkdtempSync(join(dir, 'limit-'));
   mustRun(['sync']);
-  const command: Command = { args: limit.command({ ...site, scratch }) };
-  const { elapsedMs } = await measureRun(command);
-  rmSync(scratch, { recursive: true, force: true });
+  const { elapsedMs } = await measureRun({ args: limit.command(site) });
   times.set(limit.name, [...(times.get(limit.name) ?? []), elapsedMs]);
 }
 
@@ -222,7 +258,7 @@ async function measureAll(machinery: Machinery): Promise<Pick<Report, 'rows' | '
   };
   for (const load of WORK_LOADS.filter(({ letter, long }) => isWanted(letter, long))) {
     const reason = obstacle(load, machinery);
-    const lacking = missing(load.limit?.needs ?? []);
+    const lacking = missing((load.limits ?? []).flatMap(({ needs }) => needs));
     if (lacking.length > 0)
       console.log(`\n${load.letter}: no limit is measured without ${lacking.join(', ')}`);
     if (reason !== undefined) console.log(`\n${load.letter}: left out, ${reason}`);

@@ -14,8 +14,6 @@ export interface Builder {
   prepare(rootfsTar: string): Promise<void>;
   /** Forgets all but `bench-base`: steps, contexts, and what is known of their files. */
   dropCache(): void;
-  /** Drops its images too, `bench-base` with them. */
-  dropImages(): void;
   /** It refuses to write an archive where one is. */
   readonly needsEmptyPlace?: boolean;
   /** Undefined where the builder cannot do that. */
@@ -104,7 +102,6 @@ export function createTsbuild(dir: string, engine?: string): Builder {
       rmSync(root, { recursive: true, force: true });
       run(['cp', '-a', prepared, root]);
     },
-    dropImages: () => rmSync(root, { recursive: true, force: true }),
     command: (context, output, dest) => {
       const args = [TSBUILD, context, '-t', 'bench', '-q'];
       if (output !== 'load') return { args: [...args, ...TSBUILD_OUTPUTS[output](dest)], env };
@@ -207,14 +204,10 @@ export async function startNewDocker(root: string): Promise<Docker> {
 function dockerBuilder(
   docker: string,
   env: NodeJS.ProcessEnv,
-): Pick<Builder, 'prepare' | 'dropCache' | 'dropImages' | 'build' | 'stepsRun' | 'readFile'> {
+): Pick<Builder, 'prepare' | 'dropCache' | 'build' | 'stepsRun' | 'readFile'> {
   return {
     prepare: async (rootfsTar) => run([docker, 'import', rootfsTar, 'bench-base'], env),
     dropCache: () => run([docker, 'builder', 'prune', '-af'], env),
-    dropImages: () => {
-      run([docker, 'system', 'prune', '-af'], env);
-      run([docker, 'builder', 'prune', '-af'], env);
-    },
     build: (context, image) => ({
       args: [
         docker,
@@ -266,7 +259,6 @@ export function createBuildah(dir: string, engine?: string): Builder | undefined
       for (const what of ['bench', '--prune'])
         spawnSync(buildah, [...storage, 'rmi', '-f', what], { stdio: 'ignore' });
     },
-    dropImages: () => spawnSync(buildah, [...storage, 'rmi', '-a', '-f'], { stdio: 'ignore' }),
     command: (context, output, dest) => {
       const build = `${command} build -q --tls-verify=false --layers --isolation chroot -t bench ${context} > /dev/null`;
       if (output === 'store') return { args: ['sh', '-c', build] };

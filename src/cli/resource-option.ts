@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { BuildError } from '../errors.js';
+import type { Mutable } from '../mutable.js';
 import type { IoLimit, ResourceLimits } from '../worker/cgroup/limits.js';
 import { parseBytes } from './size-option.js';
 
@@ -8,8 +9,6 @@ export interface BuildResources {
   readonly step: ResourceLimits;
   readonly build: ResourceLimits;
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
  * `--resource memory=1g,cpus=2`: limits of each step; with `scope=build` among them, of the build. Flags add up.

@@ -5,6 +5,7 @@ import { createGunzip, type Gzip } from 'node:zlib';
 import type ZstdBinding from 'zstd-napi/binding.js';
 import { BuildError } from '../errors.js';
 import type { Compression } from './descriptor.js';
+import { gunzipHere } from './gunzip-here.js';
 import { limitHint, LIMITS } from './limits.js';
 
 export type ReadCompression = Compression | 'bzip2' | 'xz';
@@ -52,10 +53,14 @@ async function* prepend(
 /** As xz-decompress words it. */
 const XZ_OPTIONS_ERROR = /error code 6$/;
 
-/** @throws COMPRESSION_INVALID for damaged data and bombs, UNSUPPORTED where zstd, or what xz was told, cannot be read here */
+/**
+ * @param thread `own`: of one that has nothing else to do; chunks, given and taken, are valid until the next one is asked for there
+ * @throws COMPRESSION_INVALID for damaged data and bombs, UNSUPPORTED where zstd, or what xz was told, cannot be read here
+ */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   compression: ReadCompression,
+  thread: 'own' | 'shared' = 'shared',
 ): AsyncIterable<Uint8Array> {
   if (compression === 'uncompressed') {
     yield* source;
@@ -66,9 +71,10 @@ export async function* decompress(
   const chunks = source[Symbol.asyncIterator]();
   const counted = counting({ [Symbol.asyncIterator]: () => chunks }, (bytes) => (packed += bytes));
   try {
-    for await (const chunk of await decompressor(compression)(
-      guard(counted, (error) => (sourceError = error)),
-    )) {
+    const guarded = guard(counted, (error) => (sourceError = error));
+    const here = compression === 'gzip' && thread === 'own' ? gunzipHere(guarded) : undefined;
+    const lasting = thread === 'own' ? copied(guarded) : guarded;
+    for await (const chunk of here ?? (await decompressor(compression)(lasting))) {
       unpacked += chunk.length;
       if (unpacked > LIMITS.inflatedBytes && unpacked > packed * LIMITS.inflationRatio)
         throw bomb(compression, packed);

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { SourceLocation } from '../../errors.js';
 import { createVertex, type Edge, type Vertex } from '../../graph/definition.js';
 import type { Op } from '../../graph/op.js';
+import type { Mutable } from '../../mutable.js';
 import type { ContainerConfig, HistoryEntry, ImageConfig } from '../../oci/image-config.js';
 import type { Platform } from '../../oci/platform.js';
 import type { Digest } from '../../oci/digest.js';
@@ -12,7 +13,7 @@ import type { OutlineRecorder } from '../outline.js';
 import { historyEntry } from '../history.js';
 import type { TextBudget } from './text-budget.js';
 
-export type MutableConfig = { -readonly [K in keyof ContainerConfig]: ContainerConfig[K] };
+export type MutableConfig = Mutable<ContainerConfig>;
 
 /** Name of the vertex that holds heredocs as files. */
 export const INLINE_DOCUMENT = '[internal] preparing inline document';

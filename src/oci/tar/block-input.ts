@@ -1,6 +1,6 @@
 import { BuildError } from '../../errors.js';
 
-/** Pulls exact numbers of bytes out of a stream of chunks. */
+/** Pulls exact numbers of bytes out of a stream of chunks, each of which need be valid only until the next one. */
 export class BlockInput {
   position = 0;
   readonly #chunks: AsyncIterator<Uint8Array>;
@@ -28,18 +28,16 @@ export class BlockInput {
   /** `length` bytes; undefined at a clean end when that is allowed. */
   async read(length: number, mayEnd: boolean): Promise<Buffer | undefined> {
     if (this.#current.length >= length) return this.#take(length);
-    const parts: Buffer[] = [];
-    let missing = length;
-    while (missing > 0) {
-      const part = await this.next(missing);
+    const whole = Buffer.allocUnsafe(length);
+    for (let at = 0; at < length;) {
+      const part = await this.next(length - at);
       if (!part) {
-        if (mayEnd && missing === length) return undefined;
+        if (mayEnd && at === 0) return undefined;
         throw invalid('it ends in the middle of an entry');
       }
-      parts.push(part);
-      missing -= part.length;
+      at += part.copy(whole, at);
     }
-    return Buffer.concat(parts);
+    return whole;
   }
 
   /** Between one and `most` bytes, or undefined at the end. */

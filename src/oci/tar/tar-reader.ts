@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { BuildError } from '../../errors.js';
+import type { Mutable } from '../../mutable.js';
 import { limitHint, LIMITS } from '../limits.js';
 import { BlockInput, invalid } from './block-input.js';
 import { tarHeaders } from './headers.js';
@@ -55,12 +56,10 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         throw invalid(`it has more than ${LIMITS.tarEntries} entries`, limitHint('tarEntries'));
       const type = TYPES[kind];
       if (!type) throw invalid(`${quoted(header.name)} has the unsupported type ${kind}`);
-      const entry = entryOf(header, type, meta);
+      const entry = entryOf(header, type, meta, input);
       meta.endEntry();
-      const offset = input.position;
-      const storedSize = type === 'file' ? entry.size : 0;
-      const content = new EntryContent(input, storedSize);
-      yield { ...entry, size: storedSize, offset, content };
+      const { content, size: storedSize } = entry;
+      yield entry;
       if (content.left > 0) await content.skip();
       if (!input.skipNow(tarPadding(storedSize))) await input.skip(tarPadding(storedSize));
     }
@@ -145,10 +144,11 @@ function entryOf(
   header: NonNullable<ReturnType<typeof decodeHeader>>,
   type: TarEntryType,
   meta: MetaHeaders,
-): TarEntry {
+  input: BlockInput,
+): ReadTarEntry & { readonly content: EntryContent } {
   const { pax } = meta;
   const name = checkedName(paxText(pax, 'path') ?? legacyText(meta.name ?? header.name));
-  if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
+  if (pax.size > 0 && [...pax.keys()].some((key) => key.startsWith('GNU.sparse.')))
     throw invalid(`${quoted(name)} is a sparse file`, 'make the archive without --sparse');
   const linkName = paxText(pax, 'linkpath') ?? legacyText(meta.linkName ?? header.linkname ?? '');
   const isLink = type === 'symlink' || type === 'hardlink';
@@ -167,19 +167,25 @@ function entryOf(
       throw invalid(`the device ${quoted(name)} has no number`);
     return value ?? 0;
   };
-  const xattrs = xattrsOf(pax);
-  return {
-    name: name.replace(/(?<=.)\/+$/, ''),
+  const [uid, gid] = [number('uid', LARGEST_ID), number('gid', LARGEST_ID)];
+  const statedSize = number('size', Number.MAX_SAFE_INTEGER);
+  const size = type === 'file' ? statedSize : 0;
+  const entry: Mutable<ReturnType<typeof entryOf>> = {
+    name: name.endsWith('/') ? name.replace(/(?<=.)\/+$/, '') : name,
     type: type === 'file' && name.endsWith('/') ? 'directory' : type,
     mode: header.mode & 0o7777,
-    uid: number('uid', LARGEST_ID),
-    gid: number('gid', LARGEST_ID),
-    size: number('size', Number.MAX_SAFE_INTEGER),
+    uid,
+    gid,
+    size,
     mtimeSec: wholeSeconds(pax.has('mtime') ? paxNumber(pax.get('mtime')!) : header.mtime.getTime() / 1000),
-    ...(isLink ? { linkName } : {}),
-    ...(isDevice ? { deviceMajor: device(header.devmajor), deviceMinor: device(header.devminor) } : {}),
-    ...(xattrs ? { xattrs } : {}),
+    offset: input.position,
+    content: new EntryContent(input, size),
   };
+  if (isLink) entry.linkName = linkName;
+  if (isDevice) [entry.deviceMajor, entry.deviceMinor] = [device(header.devmajor), device(header.devminor)];
+  const xattrs = xattrsOf(pax);
+  if (xattrs) entry.xattrs = xattrs;
+  return entry;
 }
 
 /** 2^32 - 1 stands for "no id" in chown(2). */
@@ -219,6 +225,7 @@ function quoted(name: string): string {
 }
 
 function xattrsOf(pax: ReadonlyMap<string, Buffer>): Record<string, Buffer> | undefined {
+  if (pax.size === 0) return undefined;
   const prefix = 'SCHILY.xattr.';
   const keys = [...pax.keys()].filter((key) => key.startsWith(prefix)).sort();
   if (keys.length === 0) return undefined;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer } from '../../graph/contract.js';
+import type { Mutable } from '../../mutable.js';
 import { type Digest, digestFromHash, digestOf } from '../../oci/digest.js';
 import { fileTime } from '../../oci/tar/tar-entry.js';
 import { type ReadTarEntry, readTar } from '../../oci/tar/tar-reader.js';
@@ -41,7 +42,8 @@ export async function readLayer(
     onEntry?.(entry, sink);
     const reading = entry.type === 'file' ? consume(read, sink) : undefined;
     const digest = typeof reading === 'object' ? await reading : reading;
-    listing.add(digest ? { ...entry, digest, offset: read.offset } : entry);
+    if (digest) [entry.digest, entry.offset] = [digest, read.offset];
+    listing.add(entry);
   }
   return listing.finish();
 }
@@ -80,7 +82,7 @@ async function consumeParts(
 }
 
 /** The entry with a clean path; whiteouts by their marker; undefined for what only other tools understand. */
-function layerEntry(read: ReadTarEntry, listing: LayerListing): LayerEntry | undefined {
+function layerEntry(read: ReadTarEntry, listing: LayerListing): Mutable<LayerEntry> | undefined {
   const path = cleanPath(read.name, read.name);
   const name = baseName(path);
   const { mode, uid, gid, mtimeSec } = read;
@@ -89,28 +91,17 @@ function layerEntry(read: ReadTarEntry, listing: LayerListing): LayerEntry | und
   if (name.startsWith('.wh.')) return whiteoutEntry(path);
   if (path === '' && read.type !== 'directory')
     throw new BuildError('TAR_INVALID', `the archive has a ${read.type} in place of its root`);
-  const opaque = read.type === 'directory' && listing.get(path)?.opaque;
+  const entry: Mutable<LayerEntry> = { path, type: read.type, mode, uid, gid, size: read.size, mtimeSec };
+  if (read.linkName !== undefined)
+    entry.linkName = read.type === 'hardlink' ? cleanPath(read.linkName, read.name) : read.linkName;
+  if (read.deviceMajor !== undefined)
+    [entry.deviceMajor, entry.deviceMinor] = [read.deviceMajor, read.deviceMinor ?? 0];
   const xattrs =
     read.xattrs && Object.entries(read.xattrs).filter(([key]) => !/^(trusted|user)\.overlay\./.test(key));
-  return {
-    path,
-    type: read.type,
-    mode,
-    uid,
-    gid,
-    size: read.size,
-    mtimeSec,
-    ...(read.linkName === undefined
-      ? {}
-      : { linkName: read.type === 'hardlink' ? cleanPath(read.linkName, read.name) : read.linkName }),
-    ...(read.deviceMajor === undefined
-      ? {}
-      : { deviceMajor: read.deviceMajor, deviceMinor: read.deviceMinor ?? 0 }),
-    ...(xattrs?.length
-      ? { xattrs: Object.fromEntries(xattrs.map(([key, value]) => [key, value.toString('base64')])) }
-      : {}),
-    ...(opaque ? { opaque: true } : {}),
-  };
+  if (xattrs?.length)
+    entry.xattrs = Object.fromEntries(xattrs.map(([key, value]) => [key, value.toString('base64')]));
+  if (read.type === 'directory' && listing.get(path)?.opaque) entry.opaque = true;
+  return entry;
 }
 
 /** The directory of an opaque marker, with what is known of it. */

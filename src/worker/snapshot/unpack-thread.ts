@@ -21,14 +21,18 @@ parentPort!.on('message', (task: UnpackTask) => {
 
 async function unpack(task: UnpackTask): Promise<void> {
   const { compression, diffId, target, indexPath } = task;
-  const tar = checkedTar(decompress(packedBytes(task), compression), { diffId });
+  const tar = checkedTar(decompress(packedBytes(task), compression, 'own'), { diffId });
   addLayerIndex(indexPath, await extractLayer(tar, target));
 }
 
-/** What is there of the file, as it comes; it ends when all of it is there and verified. */
+/**
+ * What is there of the file, as it comes; it ends when all of it is there and verified. A chunk is valid until the next one is asked
+ * for.
+ */
 async function* packedBytes({ fd, shared, packedDigest }: UnpackTask): AsyncIterable<Uint8Array> {
   const { phase, size } = unpackState(shared);
   const hash = packedDigest && createHash(digestAlgorithm(packedDigest));
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let at = 0; ;) {
     // In this order: a file that is whole has its last size.
     const now = Atomics.load(phase, 0);
@@ -39,12 +43,12 @@ async function* packedBytes({ fd, shared, packedDigest }: UnpackTask): AsyncIter
       await sleep(POLL_MS);
       continue;
     }
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - at));
-    const read = readSync(fd, chunk, 0, chunk.length, at);
+    const read = readSync(fd, buffer, 0, Math.min(CHUNK_BYTES, end - at), at);
     if (read === 0) throw new Error('the file is too short');
     at += read;
-    hash?.update(chunk.subarray(0, read));
-    yield chunk.subarray(0, read);
+    const chunk = buffer.subarray(0, read);
+    hash?.update(chunk);
+    yield chunk;
   }
   if (packedDigest && hash?.digest('hex') !== digestHex(packedDigest)) throw new Error('another digest');
 }

@@ -6,7 +6,7 @@ import { constants, createGzip, gzipSync } from 'node:zlib';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { decompressAny } from '../../../src/oci/compression.js';
+import { decompress, decompressAny } from '../../../src/oci/compression.js';
 import { LIMITS, parseLimits } from '../../../src/oci/limits.js';
 import { codeOf } from '../../kit/code-of.js';
 import { findProgram } from '../../kit/needs.js';
@@ -32,6 +32,99 @@ async function withLimits<T>(
     Object.assign(LIMITS, before);
   }
 }
+
+/** A source whose chunks are gone when the next one is asked for. */
+async function* passing(data: Uint8Array, chunkBytes: number): AsyncIterable<Uint8Array> {
+  const buffer = Buffer.alloc(chunkBytes);
+  for (let at = 0; at < data.length; at += chunkBytes) {
+    const part = data.subarray(at, at + chunkBytes);
+    buffer.set(part);
+    yield buffer.subarray(0, part.length);
+    buffer.fill(0x55);
+  }
+}
+
+describe('data that a thread of its own unpacks', () => {
+  const data = Buffer.concat([randomBytes(3_000_000), Buffer.alloc(5_000_000, 'text ')]);
+
+  async function unpacked(packed: Uint8Array, compression: 'gzip' | 'zstd' | 'uncompressed', part: number) {
+    const parts: Buffer[] = [];
+    for await (const chunk of decompress(passing(packed, part), compression, 'own'))
+      parts.push(Buffer.from(chunk));
+    return Buffer.concat(parts);
+  }
+
+  for (const part of [1, 7, 777, 262_144, 100_000_000]) {
+    const whole = part < 100 ? data.subarray(0, 50_000) : data;
+    it(`comes out as it went in, from parts of ${part} bytes that do not last`, async () => {
+      expect((await unpacked(gzipSync(whole), 'gzip', part)).equals(whole)).to.equal(true);
+      expect((await unpacked(whole, 'uncompressed', part)).equals(whole)).to.equal(true);
+      const members = Buffer.concat([gzipSync(whole), gzipSync(''), gzipSync(whole)]);
+      expect((await unpacked(members, 'gzip', part)).equals(Buffer.concat([whole, whole]))).to.equal(true);
+    });
+  }
+
+  it('of zstd comes out as it went in', async function () {
+    if (!findProgram('zstd')) this.skip();
+    const packed = execFileSync('zstd', ['-c'], { input: data, maxBuffer: 1 << 28 });
+    expect((await unpacked(packed, 'zstd', 10_000)).equals(data)).to.equal(true);
+  });
+
+  for (const [name, packed] of [
+    ['nothing', Buffer.alloc(0)],
+    ['all but its last byte', gzipSync(data).subarray(0, -1)],
+    ['its header', gzipSync(data).subarray(0, 5)],
+    [
+      'one whole member and half of another',
+      Buffer.concat([gzipSync('a'), gzipSync(data).subarray(0, 1000)]),
+    ],
+    ['a wrong checksum', Buffer.concat([gzipSync(data).subarray(0, -8), Buffer.alloc(8, 1)])],
+    ['noise', Buffer.concat([gzipSync(data).subarray(0, 1000), Buffer.alloc(1000, 0xff)])],
+    ['no gzip', Buffer.from('no gzip at all')],
+  ] as const) {
+    it(`fails with ${name}, as with a stream`, async () => {
+      for (const thread of ['own', 'shared'] as const) {
+        const read = sizeOf(decompress(inChunks(packed, 300), 'gzip', thread));
+        expect(await codeOf(read)).to.equal('COMPRESSION_INVALID', thread);
+      }
+    });
+  }
+
+  it('leaves what follows zeros behind its end, and refuses what is no gzip, as with a stream', async () => {
+    for (const part of [26, 100, 100_000_000])
+      for (const thread of ['own', 'shared'] as const) {
+        const followed = (tail: Buffer) => {
+          const packed = Buffer.concat([gzipSync('inside'), tail]);
+          return sizeOf(decompress(inChunks(packed, part), 'gzip', thread));
+        };
+        expect(await followed(Buffer.alloc(2000))).to.equal(6, thread);
+        expect(await followed(Buffer.concat([Buffer.alloc(50), gzipSync('more')]))).to.equal(6, thread);
+        expect(await codeOf(followed(Buffer.alloc(2000, 'x')))).to.equal('COMPRESSION_INVALID', thread);
+      }
+  });
+
+  it('needs no new memory for each piece', async () => {
+    const packed = gzipSync(Buffer.alloc(200 << 20));
+    const before = process.memoryUsage().arrayBuffers;
+    let most = 0;
+    for await (const _ of decompress(passing(packed, 1 << 16), 'gzip', 'own'))
+      most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    expect(most).to.be.below(4 << 20);
+  });
+
+  it('lets its source go where nobody reads on', async () => {
+    let isLeft = false;
+    async function* source() {
+      try {
+        for (;;) yield gzipSync(data);
+      } finally {
+        isLeft = true;
+      }
+    }
+    for await (const _ of decompress(source(), 'gzip', 'own')) break;
+    expect(isLeft).to.equal(true);
+  });
+});
 
 describe('compressed data', () => {
   const text = Buffer.from('some text that is not long\n'.repeat(100_000));
