@@ -4,7 +4,9 @@ import { BuildError } from '../../errors.js';
 export class BlockInput {
   position = 0;
   readonly #chunks: AsyncIterator<Uint8Array>;
-  #current: Buffer = Buffer.alloc(0);
+  #chunk: Buffer = Buffer.alloc(0);
+  /** Where the bytes begin of the chunk that nobody took. */
+  #at = 0;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#chunks = source[Symbol.asyncIterator]();
@@ -12,22 +14,24 @@ export class BlockInput {
 
   /** `length` bytes of those that are at hand, where there are as many: a promise for each header takes longer than the header. */
   readNow(length: number): Buffer | undefined {
-    return this.#current.length >= length ? this.#take(length) : undefined;
+    return this.#left >= length ? this.#take(length) : undefined;
   }
 
   /** Between one and `most` bytes of those that are at hand. */
   nextNow(most: number): Buffer | undefined {
-    return this.#current.length > 0 ? this.#take(Math.min(most, this.#current.length)) : undefined;
+    return this.#left > 0 ? this.#take(Math.min(most, this.#left)) : undefined;
   }
 
   /** Whether so many bytes were at hand, and skipped. */
   skipNow(length: number): boolean {
-    return this.readNow(length) !== undefined;
+    if (this.#left < length) return false;
+    this.#pass(length);
+    return true;
   }
 
   /** `length` bytes; undefined at a clean end when that is allowed. */
   async read(length: number, mayEnd: boolean): Promise<Buffer | undefined> {
-    if (this.#current.length >= length) return this.#take(length);
+    if (this.#left >= length) return this.#take(length);
     const whole = Buffer.allocUnsafe(length);
     for (let at = 0; at < length;) {
       const part = await this.next(length - at);
@@ -42,12 +46,13 @@ export class BlockInput {
 
   /** Between one and `most` bytes, or undefined at the end. */
   async next(most: number): Promise<Buffer | undefined> {
-    while (this.#current.length === 0) {
+    while (this.#left === 0) {
       const { done, value } = await this.#chunks.next();
       if (done) return undefined;
-      this.#current = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+      this.#chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+      this.#at = 0;
     }
-    return this.#take(Math.min(most, this.#current.length));
+    return this.#take(Math.min(most, this.#left));
   }
 
   async skip(length: number): Promise<void> {
@@ -63,11 +68,19 @@ export class BlockInput {
     await this.#chunks.return?.();
   }
 
+  get #left(): number {
+    return this.#chunk.length - this.#at;
+  }
+
   #take(length: number): Buffer {
-    const part = this.#current.subarray(0, length);
-    this.#current = this.#current.subarray(length);
-    this.position += length;
+    const part = this.#chunk.subarray(this.#at, this.#at + length);
+    this.#pass(length);
     return part;
+  }
+
+  #pass(length: number): void {
+    this.#at += length;
+    this.position += length;
   }
 }
 

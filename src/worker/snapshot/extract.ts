@@ -123,8 +123,12 @@ function whiteoutEntry(path: string): LayerEntry {
   return { path: deleted, type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtimeSec: 0 };
 }
 
+/** An empty part, `.` or `..`, or a NUL somewhere. */
+const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)|\0/;
+
 /** Relative without `.` and empty parts. A `..` is an attack or a damaged archive. */
 function cleanPath(name: string, entryName: string): string {
+  if (!UNCLEAN.test(name)) return name;
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..') || name.includes('\0')) {
     throw new BuildError('TAR_INVALID', `the archive's entry "${entryName}" points outside of its root`);

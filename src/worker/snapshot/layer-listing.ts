@@ -71,9 +71,10 @@ export class LayerListing {
   /** The first of the links to a file that goes becomes the file. */
   #forget(path: string): void {
     const known = this.#entries.get(path);
+    if (!known) return;
     this.#entries.delete(path);
     const group = this.#groups.get(path);
-    if (!known || !group) return;
+    if (!group) return;
     this.#groups.delete(path);
     if (!group.links.delete(path)) {
       const [heir] = group.links;
