@@ -18,7 +18,9 @@ fi
 no_steps="archives cache-backends changing-context hostile-context hostile-layers hostile-registry images library memory network-rules overlay pruned-layers pulled-layers
   remote-sources user-network wrong-hits"
 # They try each runtime themselves, or are about crun alone:
-own_runtimes="compiled-filters counts digests escape executor faults killed limits nested run-command secrets"
+own_runtimes="compiled-filters counts digests escape executor faults killed limits nested prepared-process run-command secrets"
+# Steps run in them, but what they test comes before the process or after it, whatever started it:
+around_processes="bake clock disk docker-load explain inputs large launch registry remote-cache remote-cache-buildkit repeats"
 # Hundreds of small builds, to compare cache keys and what prune leaves; root with crun is enough.
 only_caches="cache-corpus prune-property"
 # A user can do nothing of it (limits without delegation, mounts that all see, strace, dockerd), or root makes a user in them.
@@ -40,7 +42,7 @@ parts_of() {
   files=$(cd "$project/test/integration" && ls -S -- *.test.ts | sed 's/\.test\.ts$//')
   [ -n "$whole" ] || files=$(but "$only_caches" <<<"$files")
   if [ "$1" != crun ]; then
-    [ -n "$whole" ] || files=$(but "$no_steps" "$own_runtimes" <<<"$files")
+    [ -n "$whole" ] || files=$(but "$no_steps" "$own_runtimes" "$around_processes" <<<"$files")
     part root <<<"$files"
   fi
   but "$only_root" "$in_process" <<<"$files" | part user
