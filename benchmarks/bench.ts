@@ -82,12 +82,12 @@ function mustRun(args: readonly string[]): string {
   return stdout;
 }
 
-/** An image in the registry. */
+/** The images that a `pulled` work load has, in a registry. */
 interface Pushed {
-  /** Of a build on top of it. */
-  readonly context: string;
-  /** Its layers. */
-  readonly blobs: readonly string[];
+  /** For each image, a build on top of it, and its layers. */
+  readonly images: readonly { readonly context: string; readonly blobs: readonly string[] }[];
+  /** What is to be removed, after all rounds. */
+  readonly made: readonly string[];
 }
 
 /**
@@ -98,12 +98,13 @@ async function pushImages(
   { dir, registry, rootfsTar }: Machinery,
   context: string,
   rounds: number,
-): Promise<Pushed[]> {
+): Promise<Pushed> {
   const tar = join(dir, 'pulled.tar');
   // What the measured one has built it does not pull.
-  const builder = createTsbuild(mkdtempSync(join(dir, 'pushing-')));
+  const home = mkdtempSync(join(dir, 'pushing-'));
+  const builder = createTsbuild(home);
   await builder.prepare(rootfsTar);
-  const pushed: Pushed[] = [];
+  const images: Pushed['images'][number][] = [];
   for (let round = 0; round < rounds; round++) {
     changePulled(context, round);
     await measureRun(builder.command(context, 'archive', tar)!);
@@ -120,10 +121,10 @@ async function pushImages(
     const { layers } = JSON.parse(manifest) as { layers: readonly { digest: string }[] };
     const above = mkdtempSync(join(dir, 'pulling-'));
     writeFileSync(join(above, 'Dockerfile'), `FROM ${image}\nRUN true\n`);
-    pushed.push({ context: above, blobs: layers.map(({ digest }) => blobFile(registry!, digest)) });
+    images.push({ context: above, blobs: layers.map(({ digest }) => blobFile(registry!, digest)) });
   }
   rmSync(tar);
-  return pushed;
+  return { images, made: [home, ...images.map((image) => image.context)] };
 }
 
 function blobFile({ data }: Registry, digest: string): string {
@@ -136,7 +137,7 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
   const made = mkdtempSync(join(dir, `context-${load.letter}-`));
   load.makeContext(made, scale);
   const rounds = roundsOf(load.rounds);
-  const pushed = load.state === 'pulled' ? await pushImages(machinery, made, rounds) : [];
+  const pushed = load.state === 'pulled' ? await pushImages(machinery, made, rounds) : undefined;
   const times = new Map<string, number[]>(builders.map(({ name }) => [name, []]));
   const peaks: number[] = [];
   const archiveOf = (builder: Builder) => join(dir, `${builder.name.replace(' ', '-')}.tar`);
@@ -157,9 +158,9 @@ async function measure(load: WorkLoad, machinery: Machinery): Promise<Row[]> {
     await settle();
     for (const builder of able) if (!isFarBehind(builder.name, first)) await build(builder, made);
   }
-  const used = [made, ...able.map(archiveOf), ...pushed.map(({ context }) => context)];
+  const used = [made, ...able.map(archiveOf), ...(pushed?.made ?? [])];
   for (let round = 0; round < rounds; round++) {
-    const { context, blobs } = pushed[round] ?? { context: made, blobs: [] };
+    const { context, blobs } = pushed?.images[round] ?? { context: made, blobs: [] };
     const takeTurn = async (builder: Builder) => {
       if (load.state === 'cold') builder.dropCache();
       // As before a limit: what was dropped or made anew is not written to the disk beside the build.

@@ -73,8 +73,8 @@ export async function* decompress(
   try {
     const guarded = guard(counted, (error) => (sourceError = error));
     const here = compression === 'gzip' && thread === 'own' ? gunzipHere(guarded) : undefined;
-    const lasting = thread === 'own' ? copied(guarded) : guarded;
-    for await (const chunk of here ?? (await decompressor(compression)(lasting))) {
+    const streamed = () => decompressor(compression)(thread === 'own' ? copied(guarded) : guarded);
+    for await (const chunk of here ?? (await streamed())) {
       unpacked += chunk.length;
       if (unpacked > LIMITS.inflatedBytes && unpacked > packed * LIMITS.inflationRatio)
         throw bomb(compression, packed);

@@ -2,19 +2,21 @@ import { constants, createGunzip, type Gunzip } from 'node:zlib';
 
 const OUTPUT_BYTES = 1 << 20;
 
+interface Handle {
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inputOffset: number,
+    inputBytes: number,
+    output: Uint8Array,
+    outputOffset: number,
+    outputBytes: number,
+  ): void;
+}
+
 /** What a stream of Node's works with; it is not documented, so that nothing may depend on its being there. */
 interface Internals {
-  readonly _handle?: {
-    writeSync?(
-      flush: number,
-      input: Uint8Array,
-      inputOffset: number,
-      inputBytes: number,
-      output: Uint8Array,
-      outputOffset: number,
-      outputBytes: number,
-    ): void;
-  };
+  readonly _handle?: Partial<Handle>;
   /** After a write: the bytes of output that are free, and those of input that are left. */
   readonly _writeState?: Uint32Array;
 }
@@ -31,7 +33,7 @@ export function gunzipHere(source: AsyncIterable<Uint8Array>): AsyncIterable<Uin
   const gunzip = createGunzip() as Gunzip & Internals;
   const { _handle: handle, _writeState: state } = gunzip;
   if (typeof handle?.writeSync === 'function' && state instanceof Uint32Array)
-    return unpacked(source, gunzip, handle as Required<typeof handle>, state);
+    return unpacked(source, gunzip, handle as Handle, state);
   gunzip.close();
   return undefined;
 }
@@ -39,7 +41,7 @@ export function gunzipHere(source: AsyncIterable<Uint8Array>): AsyncIterable<Uin
 async function* unpacked(
   source: AsyncIterable<Uint8Array>,
   gunzip: Gunzip,
-  handle: Required<NonNullable<Internals['_handle']>>,
+  handle: Handle,
   state: Uint32Array,
 ): AsyncIterable<Uint8Array> {
   const output = Buffer.allocUnsafe(OUTPUT_BYTES);
