@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { statIfThere } from './cache/if-there.js';
-import { BuildError } from './errors.js';
+import { BuildError, firstThrown } from './errors.js';
 import type { OutputSpec } from './exporter/output-spec.js';
 import type { ResolvedOp } from './graph/contract.js';
 import { formatBytes } from './progress.js';
@@ -26,7 +26,7 @@ const PROGRAM_SAYS = /No space left on device|Disk quota exceeded/;
 
 /** Whether the error, or what caused it, is a file system that has no room left. */
 export function isDiskFull(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+  for (let cause = firstThrown(error); cause instanceof Error; cause = firstThrown(cause.cause)) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'DISK_FULL') return true;
     if (PROGRAMS.includes(code ?? '') && PROGRAM_SAYS.test(cause.message)) return true;

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDiskFull } from '../../src/disk-full.js';
 import { BuildError, ERROR_EXIT_STATUS, exitStatusOf, locateError, nearestName } from '../../src/errors.js';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/errors.md'), 'utf8');
@@ -46,6 +47,14 @@ describe('errors', () => {
         vertex: 'RUN x',
       });
     }
+  });
+
+  it('are seen to be of a full disk behind the end of what was in use', () => {
+    const full = Object.assign(new Error('write'), { code: 'ENOSPC' });
+    const thrown = Object.assign(new Error('end'), { name: 'SuppressedError', suppressed: full });
+    expect(isDiskFull(thrown)).to.equal(true);
+    expect(isDiskFull(new BuildError('STORE_FAILED', 'x', { cause: thrown }))).to.equal(true);
+    expect(isDiskFull(new Error('x', { cause: new Error('y') }))).to.equal(false);
   });
 
   it('say which limit of open files was reached', () => {

@@ -217,17 +217,19 @@ function runHelper(
       () => end(`has not answered in ${LIMITS.helperMs / 1000} s`, limitHint('helperMs')),
       LIMITS.helperMs,
     );
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      const hint = "install it, or remove it from Docker's config.json";
+      reject(helperFailed(program, `cannot be run: ${error.message}`, hint));
+    });
+    // Where no descriptors were left for its pipes, it has none.
+    if (child.pid === undefined) return;
     const parts: Buffer[] = [];
     let sizeBytes = 0;
     child.stdout.on('data', (part: Buffer) => {
       sizeBytes += part.length;
       if (sizeBytes > LIMITS.configFileBytes) end(`answered with more than ${LIMITS.configFileBytes} bytes`);
       else parts.push(part);
-    });
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      const hint = "install it, or remove it from Docker's config.json";
-      reject(helperFailed(program, `cannot be run: ${error.message}`, hint));
     });
     child.once('close', (status) => {
       clearTimeout(timer);

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { BuildError } from '../../errors.js';
+import { isErrno } from '../sys/libc.js';
 import { openOutputPipe, type OutputPipe, type SparePipes } from '../sys/pipe.js';
 import { exitCodeOf, type SpawnedProgram, spawnProgram, withOpened } from '../sys/spawn.js';
 import type { ProcessIo, ProcessOutput } from './executor.js';
@@ -81,6 +83,14 @@ export function startUnheard(
     close();
     throw error;
   }
+}
+
+/** What was thrown where that program was to run; limits of this process stay what they are. */
+export function startError(name: string, error: unknown): unknown {
+  if (error instanceof BuildError || isErrno(error, 'EMFILE', 'ENFILE')) return error;
+  return new BuildError('EXECUTOR_FAILED', `${name} cannot be started: ${(error as Error).message}`, {
+    cause: error,
+  });
 }
 
 function runtimeEnvironment(): NodeJS.ProcessEnv {

@@ -7,7 +7,7 @@ import { enterMountNamespace, inUserNamespace } from '../sys/namespaces.js';
 import { findProgram } from '../sys/programs.js';
 import { type SandboxInput, sandboxInitArguments } from '../sys/sandbox-init.js';
 import { CAPABILITIES, capabilitiesFor } from './capabilities.js';
-import { startProcess } from './child-process.js';
+import { startError, startProcess } from './child-process.js';
 import { DEVICE_NAMES, type DeviceNodes, makeDeviceNodes } from './device-nodes.js';
 import { endProcessesOf, isOfSignal } from './end-processes.js';
 import type { Executor, ProcessSpec } from './executor.js';
@@ -57,10 +57,7 @@ export function createEmbeddedSandbox(unshare: string): Executor {
         if (exitCode !== 0) throwStartError(readFileSync(input.errorFile, 'utf8'), spec);
         return { exitCode };
       } catch (error) {
-        if (error instanceof BuildError || signal.aborted) throw error;
-        throw new BuildError('EXECUTOR_FAILED', `unshare cannot be started: ${(error as Error).message}`, {
-          cause: error,
-        });
+        throw signal.aborted ? error : startError('unshare', error);
       } finally {
         if (signal.aborted || isOfSignal(exitCode)) await endProcessesOf(spec.directory);
         signal.removeEventListener('abort', kill);

@@ -3,13 +3,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { BuildError, throwIfAborted } from '../../errors.js';
 import { groupsNamed, removeGroup } from '../cgroup/group.js';
-import { isErrno } from '../sys/libc.js';
 import { mountTmpfs } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
 import type { SparePipes } from '../sys/pipe.js';
 import { isMainThread } from '../sys/spawn.js';
 import { type Bundle, createBundle, type RuntimeProgram, WaitingRuntime, writeConfig } from './bundle.js';
-import { type RunningProcess, startProcess } from './child-process.js';
+import { type RunningProcess, startError, startProcess } from './child-process.js';
 import type { CompiledFilters } from './compiled-filters.js';
 import { endProcessesOf, isOfSignal } from './end-processes.js';
 import type { Executor, ProcessExit, ProcessIo, ProcessSpec, RunDirectories } from './executor.js';
@@ -77,10 +76,7 @@ async function runBundle(call: RuntimeCall): Promise<ProcessExit> {
     throwRuntimeError(errors, call);
     return { exitCode };
   } catch (error) {
-    if (error instanceof BuildError || signal.aborted || isErrno(error, 'EMFILE', 'ENFILE')) throw error;
-    throw new BuildError('EXECUTOR_FAILED', `${name} cannot be started: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw signal.aborted ? error : startError(name, error);
   } finally {
     await stopKilling();
     const isCutShort = signal.aborted || isOfSignal(exitCode);

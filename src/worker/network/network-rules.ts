@@ -168,8 +168,10 @@ function attempt(
   return new Promise((resolve) => {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], env: ENV });
     let output = '';
-    child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
     child.on('error', () => resolve({ status: null, output }));
+    // Where no descriptors were left for its pipes, it has none.
+    if (child.pid === undefined) return;
+    child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
     child.on('close', (status) => resolve({ status, output }));
     child.stdin.on('error', () => undefined).end(input);
   });

@@ -60,19 +60,22 @@ async function startSlirp(program: string, namespace: string): Promise<() => voi
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     detached: true,
   });
-  await readiness(child, child.stdio[ready] as Readable);
+  await readiness(child, ready);
   for (const stream of child.stdio) (stream as { unref?: () => void } | null)?.unref?.();
   child.unref();
   return () => void child.kill('SIGKILL');
 }
 
-function readiness(child: ChildProcess, ready: Readable): Promise<void> {
-  let messages = '';
-  child.stderr!.on('data', (data: Buffer) => (messages += data.toString('utf8')));
+/** @param ready the descriptor on which it says so */
+function readiness(child: ChildProcess, ready: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = () => reject(new Error(`slirp4netns: ${messages.trim().split('\n')[0]}`));
-    ready.once('data', () => resolve());
     child.once('error', reject);
+    // Where no descriptors were left for its pipes, it has none.
+    if (child.pid === undefined) return;
+    let messages = '';
+    child.stderr!.on('data', (data: Buffer) => (messages += data.toString('utf8')));
+    const fail = () => reject(new Error(`slirp4netns: ${messages.trim().split('\n')[0]}`));
+    (child.stdio[ready] as Readable).once('data', () => resolve());
     child.once('exit', fail);
   });
 }

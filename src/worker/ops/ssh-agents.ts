@@ -67,6 +67,8 @@ export class SshAgents {
     const socket = join(directory, 'agent');
     // In the foreground, so that it ends with this process's kill; PDEATHSIG would miss a kill -9 of ours, `-t` does not.
     const running = spawn(agent, ['-D', '-a', socket, '-t', '86400'], { stdio: 'ignore' });
+    // Its socket does not come then.
+    running.once('error', () => undefined);
     this.#closing.push(() => {
       running.kill();
       rmSync(directory, { recursive: true, force: true });
