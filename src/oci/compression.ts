@@ -244,11 +244,15 @@ async function* throughProgram(
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const failure = new Promise<Error | undefined>((resolve) => {
-    child.once('error', (error) => resolve(notAvailable(error)));
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'ENOENT' ? notAvailable(error) : error),
+    );
     child.once('close', (status) =>
       resolve(status === 0 ? undefined : new Error(`zstd ended with status ${status}`)),
     );
   });
+  // Where no descriptors were left for its pipes, it has none.
+  if (child.pid === undefined) throw (await failure)!;
   child.stdin.on('error', () => undefined);
   source.on('error', (error) => child.stdin.destroy(error));
   source.pipe(child.stdin);

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { deleteRules, type FirewallRule, insertRules, type RuleHandle } from '../sys/nftables.js';
+import { type FirewallRule, InsertedRules } from '../sys/nftables.js';
 import { findProgram } from '../sys/programs.js';
 import { type SpawnedProgram, spawnProgram } from '../sys/spawn.js';
 
@@ -27,9 +27,10 @@ export interface NetworkRulesOptions {
 export class NetworkRules {
   readonly #options: NetworkRulesOptions;
   readonly #rules: readonly FirewallRule[];
-  #handles: readonly RuleHandle[] | undefined;
+  #inserted: InsertedRules | undefined;
   /** The program that adds the rules, while it runs. */
   #adding: SpawnedProgram | undefined;
+  #mayBeThere = false;
 
   constructor(options: NetworkRulesOptions) {
     this.#options = options;
@@ -39,22 +40,28 @@ export class NetworkRules {
   /** @throws Error of the program */
   async add(): Promise<void> {
     try {
-      if (isNftables()) this.#handles = insertRules(this.#rules);
+      if (isNftables()) this.#inserted = new InsertedRules(this.#rules);
     } catch {
       // The program makes what is not there.
     }
-    if (this.#handles) return;
-    this.#adding = this.#restore('-I');
+    this.#adding = this.#inserted ? undefined : this.#restore('-I');
+    this.#mayBeThere = true;
+    if (!this.#adding) return;
     const status = await this.#adding.exitCode;
     this.#adding = undefined;
     if (status !== 0)
       throw new Error(`${FIREWALL_PROGRAM}: ${readFileSync(this.#errors(), 'utf8').trim().split('\n')[0]}`);
   }
 
-  /** Others may have deleted some of them, all of a table even; then those go that are left. */
+  /**
+   * Others may have deleted some of them, all of a table even; then those go that are left.
+   * @throws Error where they may be there still
+   */
   async remove(): Promise<void> {
+    if (!this.#mayBeThere) return;
     try {
-      if (this.#handles) return await deleteRules(this.#handles);
+      const inserted = this.#takeInserted();
+      if (inserted) return await inserted.delete();
       if ((await this.#restore('-D').exitCode) === 0) return;
     } catch {
       // The other way asks what there is.
@@ -62,15 +69,24 @@ export class NetworkRules {
     await removeRulesOf(this.#options.device);
   }
 
-  /** Where the process must end now. */
+  /** Where the process must end now. @throws Error where they may be there still */
   abandon(): void {
     this.#adding?.killAndWait();
-    const { device } = this.#options;
-    attemptNow(
-      FIREWALL_PROGRAM,
-      restoreArguments(),
-      lines(deletions(attemptNow('iptables-save', []), device)),
-    );
+    if (!this.#mayBeThere) return;
+    try {
+      const inserted = this.#takeInserted();
+      if (inserted) return inserted.deleteNow();
+    } catch {
+      // The other way asks what there is.
+    }
+    const saved = mustNow('iptables-save', []);
+    mustNow(FIREWALL_PROGRAM, restoreArguments(), lines(deletions(saved, this.#options.device)));
+  }
+
+  #takeInserted(): InsertedRules | undefined {
+    const inserted = this.#inserted;
+    this.#inserted = undefined;
+    return inserted;
   }
 
   /** Its end is known sooner than that of a child of Node's, and it does not copy this process. */
@@ -91,10 +107,10 @@ export class NetworkRules {
   }
 }
 
-/** Deletes what is left of the rules for a device, also those of a process that was killed. */
+/** Deletes what is left of the rules for a device, also those of a process that was killed. @throws Error where some may be there still */
 export async function removeRulesOf(device: string): Promise<void> {
-  const { output } = await attempt('iptables-save', []);
-  await attempt(FIREWALL_PROGRAM, restoreArguments(), lines(deletions(output, device)));
+  const saved = await must('iptables-save', []);
+  await must(FIREWALL_PROGRAM, restoreArguments(), lines(deletions(saved, device)));
 }
 
 /**
@@ -159,28 +175,27 @@ function deletions(saved: string, device: string): string[] {
   });
 }
 
-/** A program whose failure changes nothing. */
-function attempt(
-  program: string,
-  args: readonly string[],
-  input = '',
-): Promise<{ status: number | null; output: string }> {
-  return new Promise((resolve) => {
+/** What the program prints. @throws Error where it fails */
+function must(program: string, args: readonly string[], input = ''): Promise<string> {
+  return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], env: ENV });
     let output = '';
-    child.on('error', () => resolve({ status: null, output }));
+    child.on('error', reject);
     // Where no descriptors were left for its pipes, it has none.
     if (child.pid === undefined) return;
     child.stdout.on('data', (data: Buffer) => (output += data.toString('utf8')));
-    child.on('close', (status) => resolve({ status, output }));
+    child.on('close', (status) =>
+      status === 0 ? resolve(output) : reject(new Error(`${program}: exit status ${status}`)),
+    );
     child.stdin.on('error', () => undefined).end(input);
   });
 }
 
 /** The same where the process cannot wait. */
-function attemptNow(program: string, args: readonly string[], input = ''): string {
-  const { stdout } = spawnSync(program, args, { input, env: ENV, encoding: 'utf8' });
-  return stdout ?? '';
+function mustNow(program: string, args: readonly string[], input = ''): string {
+  const { error, status, stdout } = spawnSync(program, args, { input, env: ENV, encoding: 'utf8' });
+  if (status !== 0) throw error ?? new Error(`${program}: exit status ${status}`);
+  return stdout;
 }
 
 const ENV = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };

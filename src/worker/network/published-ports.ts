@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { BuildError } from '../../errors.js';
 import type { ProcessNetwork } from '../executor/executor.js';
@@ -54,6 +55,7 @@ export async function publishPorts(
   const args = [`--net=${namespace}`, '--', process.execPath, '-e', CONNECTOR];
   const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const;
   const connector = spawn(nsenter, args, { stdio: [...stdio], env: {}, detached: true });
+  await once(connector, 'spawn');
   const servers: Server[] = [];
   const close = async () => {
     for (const server of servers) server.close();

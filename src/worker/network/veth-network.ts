@@ -105,8 +105,12 @@ const ofThisProcess = new Set<Numbered>();
 /** Takes away the networks of this process, which must end now. */
 export function abandonNetworks(): void {
   for (const numbered of ofThisProcess) {
-    numbered.rules?.abandon();
-    forget(numbered);
+    try {
+      numbered.rules?.abandon();
+      forget(numbered);
+    } catch {
+      leave(numbered);
+    }
   }
 }
 
@@ -115,16 +119,22 @@ export async function sweepNetworks(): Promise<void> {
   for (const name of listNetworks()) {
     const lock = lockDirectory(join(NETWORKS, name));
     if (lock === undefined) continue;
-    const device = deviceOf(Number(name));
-    await Promise.all([removeRulesOf(device), removeDevice(device)]);
-    forget({ number: Number(name), lock });
+    const numbered = { number: Number(name), lock };
+    const device = deviceOf(numbered.number);
+    const ends = await Promise.allSettled([removeRulesOf(device), removeDevice(device)]);
+    if (ends.every(({ status }) => status === 'fulfilled')) forget(numbered);
+    else leave(numbered);
   }
 }
 
 /** The kernel takes the device away with its namespace, which takes 20 to 40 ms that nobody has to wait for. */
 async function release(numbered: Numbered): Promise<void> {
-  await numbered.rules?.remove();
-  forget(numbered);
+  try {
+    await numbered.rules?.remove();
+    forget(numbered);
+  } catch {
+    leave(numbered);
+  }
 }
 
 /** Where a process that outlived its build holds the namespace. */
@@ -132,14 +142,19 @@ async function removeDevice(device: string): Promise<void> {
   try {
     using devices = new NetworkDevices();
     await devices.remove(device);
-  } catch {
-    // It is gone already.
+  } catch (error) {
+    if (!isErrno(error, 'ENODEV')) throw error;
   }
 }
 
 function forget(numbered: Numbered): void {
-  ofThisProcess.delete(numbered);
   rmdirSync(join(NETWORKS, String(numbered.number)));
+  leave(numbered);
+}
+
+/** The next sweep of any build takes it away. */
+function leave(numbered: Numbered): void {
+  ofThisProcess.delete(numbered);
   closeSync(numbered.lock);
 }
 

@@ -1,7 +1,16 @@
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isSmallTree, removeTree } from '../../cache/leftovers.js';
-import { throwIfAborted } from '../../errors.js';
+import { BuildError, throwIfAborted } from '../../errors.js';
 import type { Layer, TransferListener } from '../../graph/contract.js';
 import { mountOverlay, unmount } from '../sys/mounts.js';
 import { enterMountNamespace } from '../sys/namespaces.js';
@@ -107,7 +116,8 @@ export class OverlayRoots {
       mountOver([...lowers, ...below]);
     } catch (error) {
       // One more than the kernel takes, or than the options of an older one have room for.
-      if (files.length === 0) throw error;
+      if (files.length === 0 || !(error instanceof BuildError)) throw error;
+      rmSync(join(work, 'work'), { recursive: true, force: true });
       mountOver(lowers);
     }
     return createMountedRoot({ directory, memory, path, upper }, (left) => this.#removeLater(left));

@@ -46,7 +46,7 @@ const MOUNT =
  * Mounts an overlay without redirects, metadata-only copies and index, so that the upper directory is a plain change set, and
  * `volatile`, so that unmounting does not wait for the disk. A lone lower directory without an upper is bound read-only, which
  * the kernel's overlay refuses. Device nodes below cannot be opened: a process may make them, and would reach the host's disks.
- * @throws MOUNT_FAILED
+ * @throws MOUNT_FAILED; EMFILE or ENFILE, after which `work` is not fresh any more
  */
 export function mountOverlay(directories: OverlayDirectories): void {
   const { lowers, upper, target } = directories;
@@ -222,7 +222,9 @@ function makeReadonly(target: string): void {
   }
 }
 
-function failed(what: string, target: string, error: unknown): BuildError {
+/** What is made of the kernel's error; a limit of open files is told as that, and not as one of mounts. */
+function failed(what: string, target: string, error: unknown): Error {
+  if (isErrno(error, 'EMFILE', 'ENFILE')) return error as Error;
   return new BuildError(
     'MOUNT_FAILED',
     `${what} cannot be mounted at "${target}": ${(error as Error).message}`,

@@ -37,7 +37,7 @@ export interface FirewallRule {
 export type ConnectionState = 'NEW' | 'RELATED' | 'ESTABLISHED';
 
 /** Where the kernel finds a rule again. A table that is made anew, as by a reload of all rules, may give its number to another one. */
-export interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain' | 'comment'> {
+interface RuleHandle extends Pick<FirewallRule, 'table' | 'chain' | 'comment'> {
   readonly handle: Buffer;
 }
 
@@ -57,42 +57,60 @@ const [NFT_META_IIFNAME, NFT_META_OIFNAME] = [6, 7];
 const [NFT_REG_VERDICT, NFT_REG_1, NFT_CMP_EQ, NFT_CMP_NEQ] = [0, 1, 0, 1];
 const [NF_DROP, NF_ACCEPT] = [0, 1];
 
-/**
- * Puts rules to the top of their chains, the last one topmost, all or none. They are what iptables-nft would make of them, which
- * shows and deletes them. @throws ErrnoException, ENOENT where there is no such table or chain
- */
-export function insertRules(rules: readonly FirewallRule[]): RuleHandle[] {
-  const socket = openNetlink(NETLINK_NETFILTER);
-  try {
-    const messages = rules.map(({ table, chain, ...rule }) => [
-      attribute(NFTA_RULE_TABLE, text(table)),
-      attribute(NFTA_RULE_CHAIN, text(chain)),
-      nested(NFTA_RULE_EXPRESSIONS, ...expressionsOf(rule)),
-    ]);
-    const made = transact(socket, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_ECHO, messages).map(ruleOf);
-    return rules.map(({ table, chain, comment }, i) => {
-      const handle = made[i]?.handle;
-      if (handle === undefined) throw errnoError(EPROTO, 'netlink');
-      return { table, chain, comment, handle };
-    });
-  } finally {
-    closeSync(socket);
+/** Rules that this process put into the firewall. It has the socket from the start: later there may be no descriptor left for one. */
+export class InsertedRules {
+  readonly #socket = openNetlink(NETLINK_NETFILTER);
+  readonly #handles: readonly RuleHandle[];
+
+  /**
+   * Puts rules to the top of their chains, the last one topmost, all or none. They are what iptables-nft would make of them, which
+   * shows and deletes them. @throws ErrnoException, ENOENT where there is no such table or chain
+   */
+  constructor(rules: readonly FirewallRule[]) {
+    try {
+      this.#handles = insert(this.#socket, rules);
+    } catch (error) {
+      closeSync(this.#socket);
+      throw error;
+    }
+  }
+
+  /**
+   * Deletes them, all or none, before it gives its promise; once. The kernel then waits until nobody reads them any more, for 5 to
+   * 15 ms, and another thread with it. @throws ErrnoException, ENOENT where one was deleted by others, or has become another one
+   */
+  delete(): Promise<void> {
+    const end = () => promisify(close)(this.#socket);
+    try {
+      deleteUnchanged(this.#socket, this.#handles);
+    } catch (error) {
+      return end().then(() => Promise.reject(error as Error));
+    }
+    return end();
+  }
+
+  /** The same where the process cannot wait. */
+  deleteNow(): void {
+    try {
+      deleteUnchanged(this.#socket, this.#handles);
+    } finally {
+      closeSync(this.#socket);
+    }
   }
 }
 
-/**
- * Deletes rules, all or none, before it gives its promise. The kernel then waits until nobody reads them any more, for 5 to 15 ms, and
- * another thread with it. @throws ErrnoException, ENOENT where one was deleted by others, or has become another one
- */
-export function deleteRules(handles: readonly RuleHandle[]): Promise<void> {
-  const socket = openNetlink(NETLINK_NETFILTER);
-  const end = () => promisify(close)(socket);
-  try {
-    deleteUnchanged(socket, handles);
-  } catch (error) {
-    return end().then(() => Promise.reject(error as Error));
-  }
-  return end();
+function insert(socket: number, rules: readonly FirewallRule[]): RuleHandle[] {
+  const messages = rules.map(({ table, chain, ...rule }) => [
+    attribute(NFTA_RULE_TABLE, text(table)),
+    attribute(NFTA_RULE_CHAIN, text(chain)),
+    nested(NFTA_RULE_EXPRESSIONS, ...expressionsOf(rule)),
+  ]);
+  const made = transact(socket, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_ECHO, messages).map(ruleOf);
+  return rules.map(({ table, chain, comment }, i) => {
+    const handle = made[i]?.handle;
+    if (handle === undefined) throw errnoError(EPROTO, 'netlink');
+    return { table, chain, comment, handle };
+  });
 }
 
 const { ENOENT, EPROTO } = constants.errno;
