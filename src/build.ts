@@ -65,7 +65,8 @@ async function buildWithin(
   requireOwnDestinations([{ outputs: options.outputs ?? [] }]);
   const leaks = openLeakCheck(options, vault);
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
-  using store = openStore({ ...options, openScan: () => leaks?.openLayer() });
+  const readsBlobsOnce = !options.outputs?.length && !options.cacheTo?.length;
+  using store = openStore({ ...options, openScan: () => leaks?.openLayer(), readsBlobsOnce });
   const space = new SpaceMaker(store, signal);
   const compilation = await space.retrying('reading the Dockerfile and its images', () =>
     compile(options, store, signal, { vault }),

@@ -38,7 +38,10 @@ export function abandonStores(): void {
 
 /** Opens (or makes) the store: reads its version file, writes a lease. @throws STORE_VERSION, STORE_FAILED */
 export function openStore(
-  options: StoreOptions & { readonly pull?: boolean; readonly openScan?: LayerStoreOptions['openScan'] },
+  options: StoreOptions & { readonly pull?: boolean } & Pick<
+      LayerStoreOptions,
+      'openScan' | 'readsBlobsOnce'
+    >,
 ): Store {
   const state = openStateRoot(stateRootPath(options.root, process.env, realUid()));
   const lease = takeLease(state.leases);
@@ -65,6 +68,7 @@ export function openStore(
     lock,
     fetchBlob: (...request) => imageSource.fetchBlob(...request),
     ...(options.openScan ? { openScan: options.openScan } : {}),
+    readsBlobsOnce: options.readsBlobsOnce ?? false,
   });
   const dispose = () => {
     lease[Symbol.dispose]();

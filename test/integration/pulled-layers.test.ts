@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { makeBaseRootfs } from '../kit/base-image.js';
-import { runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
+import { mustRun, runCommand, TSBUILD, tsbuildIn } from '../kit/cli.js';
 import { makeContext } from '../kit/context.js';
 import {
   type HostileRegistry,
@@ -82,6 +82,22 @@ describe('big layers of pulled images', function () {
       (path) => path.split('/').length <= 2 && (path.startsWith('.') || path.endsWith('/fs')),
     );
   }
+
+  it('leave the kernel’s memory behind the threads that unpack them, where nothing is to be exported', async function () {
+    needs(this, { program: 'strace' });
+    serveImage(registry, 'x', { layers: [packed(baseLayer())] });
+    const archive = join(tmpDir(), 'out.tar');
+    for (const [args, isForgotten] of [
+      [['-t', 'x'], true],
+      [['-o', `type=oci,dest=${archive}`], false],
+    ] as const) {
+      const trace = join(tmpDir(), 'trace');
+      const root = tmpDir();
+      const command = [TSBUILD, context('RUN true'), ...args, '--root', root];
+      await mustRun('strace', ['-f', '-o', trace, '-e', 'trace=fadvise64', ...command]);
+      expect(readFileSync(trace, 'utf8').includes('POSIX_FADV_DONTNEED'), args[0]).to.equal(isForgotten);
+    }
+  });
 
   it('are unpacked by threads, with all attributes', async function () {
     needs(this, { program: 'strace' });

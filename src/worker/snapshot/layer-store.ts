@@ -36,6 +36,8 @@ export interface LayerStoreOptions {
     onProgress?: TransferListener,
     follower?: BlobFollower,
   ) => Promise<void>;
+  /** Whether blobs that are unpacked may leave the kernel's memory: no image goes anywhere. Default: no. */
+  readonly readsBlobsOnce?: boolean;
   /** Looks at the bytes of each new layer. */
   readonly openScan?: () => LayerScan | undefined;
 }
@@ -239,6 +241,7 @@ export class LayerStore implements LayerBlobs {
     const { content } = this.#options;
     const blob = layer.blob!;
     const unpacking = Unpacking.open({
+      isReadOnce: this.#options.readsBlobsOnce ?? false,
       compression: layerCompression(blob.mediaType),
       diffId: layer.diffId,
       target,

@@ -9,6 +9,8 @@ export interface UnpackTask {
   readonly shared: SharedArrayBuffer;
   /** What the packed bytes are checked against; undefined where whoever writes them does it. */
   readonly packedDigest: Digest | undefined;
+  /** Whether nobody is known to read it after that. */
+  readonly isReadOnce: boolean;
   readonly compression: Compression;
   readonly diffId: Digest;
   /** An empty directory. */

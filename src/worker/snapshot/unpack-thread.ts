@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { decompress } from '../../oci/compression.js';
 import { digestAlgorithm, digestHex } from '../../oci/digest.js';
+import { forgetBehind } from '../sys/page-cache.js';
 import { checkedTar, extractLayer } from './extract.js';
 import { addLayerIndex } from './layer-index-file.js';
 import { UNPACK_PHASE, unpackState, type UnpackTask } from './unpack-task.js';
@@ -29,10 +30,11 @@ async function unpack(task: UnpackTask): Promise<void> {
  * What is there of the file, as it comes; it ends when all of it is there and verified. A chunk is valid until the next one is asked
  * for.
  */
-async function* packedBytes({ fd, shared, packedDigest }: UnpackTask): AsyncIterable<Uint8Array> {
+async function* packedBytes({ fd, shared, packedDigest, isReadOnce }: UnpackTask): AsyncIterable<Uint8Array> {
   const { phase, size } = unpackState(shared);
   const hash = packedDigest && createHash(digestAlgorithm(packedDigest));
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  const forget = isReadOnce ? forgetBehind(fd) : undefined;
   for (let at = 0; ;) {
     // In this order: a file that is whole has its last size.
     const now = Atomics.load(phase, 0);
@@ -46,6 +48,7 @@ async function* packedBytes({ fd, shared, packedDigest }: UnpackTask): AsyncIter
     const read = readSync(fd, buffer, 0, Math.min(CHUNK_BYTES, end - at), at);
     if (read === 0) throw new Error('the file is too short');
     at += read;
+    forget?.(at);
     const chunk = buffer.subarray(0, read);
     hash?.update(chunk);
     yield chunk;
