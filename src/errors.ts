@@ -198,13 +198,17 @@ export function locateError(thrown: unknown, where: Place): BuildError {
   });
 }
 
+/** Whether this process, or the machine, has as many files open as it may: what was to be done is not at fault. */
+export function isOpenFilesLimit(error: unknown): error is NodeJS.ErrnoException {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
 function unexpectedError(error: unknown, where: Place): BuildError {
   const message = error instanceof Error ? error.message : String(error);
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code !== 'EMFILE' && code !== 'ENFILE')
-    return new BuildError('INTERNAL', message, { cause: error, ...where });
+  if (!isOpenFilesLimit(error)) return new BuildError('INTERNAL', message, { cause: error, ...where });
   const [whose, hint] =
-    code === 'EMFILE'
+    error.code === 'EMFILE'
       ? [
           'tsbuild',
           'raise the limit that "ulimit -Hn" shows (1024 is enough for most builds), or use --jobs=1',

@@ -68,7 +68,7 @@ export function openStore(
     lock,
     fetchBlob: (...request) => imageSource.fetchBlob(...request),
     ...(options.openScan ? { openScan: options.openScan } : {}),
-    readsBlobsOnce: options.readsBlobsOnce ?? false,
+    readsBlobsOnce: options.readsBlobsOnce,
   });
   const dispose = () => {
     lease[Symbol.dispose]();

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createGunzip, type Gzip } from 'node:zlib';
 import type ZstdBinding from 'zstd-napi/binding.js';
-import { BuildError } from '../errors.js';
+import { BuildError, isOpenFilesLimit } from '../errors.js';
 import type { Compression } from './descriptor.js';
 import { gunzipHere } from './gunzip-here.js';
 import { limitHint, LIMITS } from './limits.js';
@@ -244,9 +244,7 @@ async function* throughProgram(
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const failure = new Promise<Error | undefined>((resolve) => {
-    child.once('error', (error: NodeJS.ErrnoException) =>
-      resolve(error.code === 'ENOENT' ? notAvailable(error) : error),
-    );
+    child.once('error', (error) => resolve(isOpenFilesLimit(error) ? error : notAvailable(error)));
     child.once('close', (status) =>
       resolve(status === 0 ? undefined : new Error(`zstd ended with status ${status}`)),
     );

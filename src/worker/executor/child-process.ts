@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
-import { BuildError } from '../../errors.js';
-import { isErrno } from '../sys/libc.js';
+import { BuildError, isOpenFilesLimit } from '../../errors.js';
 import { openOutputPipe, type OutputPipe, type SparePipes } from '../sys/pipe.js';
 import { exitCodeOf, type SpawnedProgram, spawnProgram, withOpened } from '../sys/spawn.js';
 import type { ProcessIo, ProcessOutput } from './executor.js';
@@ -87,7 +86,7 @@ export function startUnheard(
 
 /** What was thrown where that program was to run; limits of this process stay what they are. */
 export function startError(name: string, error: unknown): unknown {
-  if (error instanceof BuildError || isErrno(error, 'EMFILE', 'ENFILE')) return error;
+  if (error instanceof BuildError || isOpenFilesLimit(error)) return error;
   return new BuildError('EXECUTOR_FAILED', `${name} cannot be started: ${(error as Error).message}`, {
     cause: error,
   });

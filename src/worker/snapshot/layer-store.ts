@@ -37,7 +37,7 @@ export interface LayerStoreOptions {
     follower?: BlobFollower,
   ) => Promise<void>;
   /** Whether blobs that are unpacked may leave the kernel's memory: no image goes anywhere. Default: no. */
-  readonly readsBlobsOnce?: boolean;
+  readonly readsBlobsOnce?: boolean | undefined;
   /** Looks at the bytes of each new layer. */
   readonly openScan?: () => LayerScan | undefined;
 }

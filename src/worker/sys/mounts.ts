@@ -1,5 +1,5 @@
 import { closeSync, readSync } from 'node:fs';
-import { BuildError } from '../../errors.js';
+import { BuildError, isOpenFilesLimit } from '../../errors.js';
 import { callLibc, isErrno } from './libc.js';
 import { inUserNamespace } from './namespaces.js';
 
@@ -224,7 +224,7 @@ function makeReadonly(target: string): void {
 
 /** What is made of the kernel's error; a limit of open files is told as that, and not as one of mounts. */
 function failed(what: string, target: string, error: unknown): Error {
-  if (isErrno(error, 'EMFILE', 'ENFILE')) return error as Error;
+  if (isOpenFilesLimit(error)) return error;
   return new BuildError(
     'MOUNT_FAILED',
     `${what} cannot be mounted at "${target}": ${(error as Error).message}`,
